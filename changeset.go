@@ -1,0 +1,137 @@
+package dpopnonce
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// maxNonce is the size of the nonce column, in characters.
+const maxNonce = 255
+
+// IssueAttrs are the values that IssueChangeset casts.
+type IssueAttrs struct {
+	Nonce               string
+	IssuedAt, ExpiresAt time.Time
+}
+
+// Changeset is a checked change to one row, made by IssueChangeset or
+// ConsumeChangeset. It is a value: nothing is written until
+// [Repository.Insert], or the application itself, does so.
+type Changeset struct {
+	issue   bool
+	row     DPoPNonce
+	changes map[string]any
+	faults  []FieldError
+}
+
+// IssueChangeset checks a nonce that is to be stored. Of row only the ID is
+// kept: nonce, issued_at and expires_at come from attrs, used_at stays nil, so
+// that no attribute can mark a nonce as used. The instants are floored to
+// whole seconds in UTC before they are compared.
+//
+// Faults, all reported at once: a blank nonce (all white space included) or a
+// zero instant "can't be blank"; a nonce over 255 characters or with a
+// character outside NQCHAR (RFC 9449 section 8.1); an expires_at that is not
+// after issued_at.
+func IssueChangeset(row DPoPNonce, attrs IssueAttrs) Changeset {
+	c := Changeset{issue: true, row: DPoPNonce{ID: row.ID}}
+	if strings.TrimSpace(attrs.Nonce) == "" {
+		c.fault("nonce", blank)
+	} else {
+		c.row.Nonce = attrs.Nonce
+		c.change("nonce", attrs.Nonce)
+		if !onlyNQCHAR(attrs.Nonce) {
+			c.fault("nonce", "has invalid format")
+		}
+		if utf8.RuneCountInString(attrs.Nonce) > maxNonce {
+			c.fault("nonce", fmt.Sprintf("should be at most %d character(s)", maxNonce))
+		}
+	}
+	issued := c.castInstant("issued_at", attrs.IssuedAt, &c.row.IssuedAt)
+	expires := c.castInstant("expires_at", attrs.ExpiresAt, &c.row.ExpiresAt)
+	if issued && expires && !c.row.ExpiresAt.After(c.row.IssuedAt) {
+		c.fault("expires_at", "must be after issued_at")
+	}
+	return c
+}
+
+// ConsumeChangeset checks that row can be stamped as used at usedAt and writes
+// used_at only. It is for applications that stamp a row themselves; judging
+// the race between two of them is up to the guarded update, as in the example.
+// [Repository.Consume] does all of it in one statement.
+//
+// Faults: a zero usedAt "can't be blank"; a row that was used before is a
+// fault of used_at that satisfies errors.Is(err, ErrUsed), and nothing is
+// changed.
+func ConsumeChangeset(row DPoPNonce, usedAt time.Time) Changeset {
+	c := Changeset{row: row}
+	if usedAt.IsZero() {
+		c.fault("used_at", blank)
+	}
+	if row.UsedAt != nil {
+		c.faults = append(c.faults, errFieldUsed)
+	}
+	if c.Valid() {
+		var used time.Time
+		c.castInstant("used_at", usedAt, &used)
+		c.row.UsedAt = &used
+	}
+	return c
+}
+
+// Valid reports whether the changeset has no fault.
+func (c Changeset) Valid() bool { return len(c.faults) == 0 }
+
+// Changes returns the columns that this changeset writes, by column name:
+// string and time.Time values. The map is the caller's own.
+func (c Changeset) Changes() map[string]any {
+	changes := make(map[string]any, len(c.changes))
+	for column, value := range c.changes {
+		changes[column] = value
+	}
+	return changes
+}
+
+// Row returns the row with the changes applied.
+func (c Changeset) Row() DPoPNonce {
+	row := c.row
+	if row.UsedAt != nil {
+		used := *row.UsedAt
+		row.UsedAt = &used
+	}
+	return row
+}
+
+// Err returns nil, or a *ValidationError with every fault.
+func (c Changeset) Err() error {
+	if c.Valid() {
+		return nil
+	}
+	return &ValidationError{Errors: append([]FieldError(nil), c.faults...)}
+}
+
+const blank = "can't be blank"
+
+// castInstant changes a column to the whole second of t, unless t is blank.
+func (c *Changeset) castInstant(column string, t time.Time, to *time.Time) bool {
+	if t.IsZero() {
+		c.fault(column, blank)
+		return false
+	}
+	*to = wholeSecond(t)
+	c.change(column, *to)
+	return true
+}
+
+func (c *Changeset) change(column string, value any) {
+	if c.changes == nil {
+		c.changes = make(map[string]any, 3)
+	}
+	c.changes[column] = value
+}
+
+func (c *Changeset) fault(field, message string) {
+	c.faults = append(c.faults, FieldError{field, message})
+}

@@ -1,0 +1,128 @@
+package dpopnonce
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// Consume spends nonce. Of all callers, on all nodes, it returns nil to exactly
+// one: acceptance is one conditional UPDATE, judged by its count of rows.
+//
+// The nonce must have been issued here, never used, not be at or past its
+// expires_at, and have been issued no more than ttl ago, all in whole seconds;
+// a ttl under the one it was issued for shortens its life, a longer one does
+// not lengthen it.
+//
+// Rejections satisfy errors.Is(err, ErrRejected): [ErrUnknown], [ErrUsed] and
+// [ErrExpired], in this order where several hold. A value that is no nonce by
+// its form (RFC 9449 section 8.1) is ErrUnknown without a query. Answer
+// use_dpop_nonce with a fresh nonce, which [Repository.Rotate] has at hand.
+//
+// A ttl under one second is ErrTTL. Any other error is a failure of the server
+// (5xx): the nonce may or may not be spent, and the client comes back for a new
+// one. Where ctx ends while the statement runs, it may be spent as well. A
+// table without its unique index on nonce is such a failure.
+//
+// Call it after everything else about the proof was verified, so that garbage
+// does not spend nonces.
+func (r *Repository) Consume(ctx context.Context, nonce string, ttl time.Duration) error {
+	ttl, err := wholeTTL(ttl)
+	if err != nil {
+		return err
+	}
+	if !wellFormed(nonce) {
+		return ErrUnknown
+	}
+	var rejection error
+	err = r.run(ctx, "consume", func(db *gorm.DB) (err error) {
+		rejection, err = r.consume(db, nonce, ttl)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return rejection
+}
+
+// Rotate is Consume and Issue at once: it spends nonce and returns the
+// successor, which is good for ttl.
+//
+// A rejection, as of Consume, comes with a fresh successor too, since the
+// client that is challenged needs one: next is empty only where err is not
+// ErrRejected. Then, as for Consume, nonce may or may not be spent, and there
+// is no successor to hand out.
+//
+// Both happen or neither does, in one transaction. A successor that is taken
+// is minted again; the consume is never run twice.
+func (r *Repository) Rotate(ctx context.Context, nonce string, ttl time.Duration) (next string, err error) {
+	if ttl, err = wholeTTL(ttl); err != nil {
+		return "", err
+	}
+	if !wellFormed(nonce) {
+		if next, err = r.Issue(ctx, ttl); err != nil {
+			return "", err
+		}
+		return next, ErrUnknown
+	}
+	var rejection error
+	err = r.runAtomically(ctx, "rotate", func(db *gorm.DB) (err error) {
+		if rejection, err = r.consume(db, nonce, ttl); err != nil {
+			return err
+		}
+		next, err = r.issue(db, ttl)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return next, rejection
+}
+
+// Valid reports whether nonce was issued here, is unused and expires after
+// now. It only reads: it is for servers that accept a nonce again inside its
+// window and track jti (RFC 9449 section 11.1). A nonce that is valid now may
+// be spent a moment later, so that Valid never stands in for Consume.
+//
+// A value that is no nonce by its form is false without a query. An error is a
+// failure of the server.
+func (r *Repository) Valid(ctx context.Context, nonce string) (valid bool, err error) {
+	if !wellFormed(nonce) {
+		return false, r.err
+	}
+	err = r.run(ctx, "valid", func(db *gorm.DB) (err error) {
+		_, valid, err = r.queryText(db, r.statements.valid, &params{nonce: nonce, now: r.now()})
+		return err
+	})
+	return valid && err == nil, err
+}
+
+// consume spends nonce or says why not. The rejection is apart from the error,
+// because a transaction commits with it.
+func (r *Repository) consume(db *gorm.DB, nonce string, ttl time.Duration) (rejection, err error) {
+	p := params{nonce: nonce, now: r.now(), ttl: ttl}
+	rows, err := r.exec(db, r.statements.consume, &p)
+	switch {
+	case err != nil:
+		return nil, err
+	case rows == 1:
+		return nil, nil
+	case rows != 0:
+		return nil, fmt.Errorf("%d rows have one nonce: %w", rows, r.noUniqueIndex())
+	}
+	reason, found, err := r.queryText(db, r.statements.reason, &p)
+	switch {
+	case err != nil:
+		return nil, err
+	case !found:
+		return ErrUnknown, nil
+	case reason == "expired":
+		return ErrExpired, nil
+	default:
+		// Used, or unused as seen by a snapshot from before the winner: the
+		// UPDATE has judged already, and it changed nothing.
+		return ErrUsed, nil
+	}
+}

@@ -1,0 +1,137 @@
+package dialects_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/attesto/dpopnonce/dialects"
+)
+
+func TestForKnowsTheNamesOfGORMsDialectors(t *testing.T) {
+	for _, name := range []string{"postgres", "sqlite", "mysql"} {
+		d, err := dialects.For(name)
+		if err != nil || d.Name() != name {
+			t.Errorf("For(%q) = %v, %v", name, d, err)
+		}
+	}
+	for _, name := range []string{"", "sqlserver", "Postgres"} {
+		if d, err := dialects.For(name); err == nil || d != nil {
+			t.Errorf("For(%q) = %v, %v", name, d, err)
+		}
+	}
+}
+
+func TestParseTable(t *testing.T) {
+	for name, want := range map[string]dialects.Table{
+		"dpop_nonces":           {Name: "dpop_nonces"},
+		"auth.dpop_nonces":      {Schema: "auth", Name: "dpop_nonces"},
+		"Acme-2.Nonces$\u00e9":  {Schema: "Acme-2", Name: "Nonces$\u00e9"},
+		strings.Repeat("a", 63): {Name: strings.Repeat("a", 63)},
+	} {
+		got, err := dialects.ParseTable(name)
+		if err != nil || got != want || got.String() != name {
+			t.Errorf("ParseTable(%q) = %+v, %v", name, got, err)
+		}
+	}
+	for _, name := range []string{"", ".", "a.", ".a", "a.b.c", "a b", `a"b`, "a`b", "a'b", "a;b", "a?b", "a@b", "a\x00", "a\xff", strings.Repeat("a", 64)} {
+		if got, err := dialects.ParseTable(name); err == nil {
+			t.Errorf("ParseTable(%q) = %+v", name, got)
+		}
+	}
+}
+
+func TestIndexNamesAreTheModelsAndNeverTooLongOrShared(t *testing.T) {
+	table := dialects.Table{Name: "dpop_nonces"}
+	if table.NonceIndex() != "dpop_nonces_nonce_index" || table.ExpiresAtIndex() != "dpop_nonces_expires_at_index" {
+		t.Errorf("got %s and %s", table.NonceIndex(), table.ExpiresAtIndex())
+	}
+	seen := map[string]string{}
+	for n := 1; n <= 63; n++ {
+		for _, letter := range []string{"a", "\u00e9", "\u754c"} {
+			for _, last := range []string{"1", "2"} {
+				name := strings.Repeat(letter, n/len(letter)) + last
+				if len(name) > 63 {
+					continue
+				}
+				table := dialects.Table{Name: name}
+				for _, index := range []string{table.NonceIndex(), table.ExpiresAtIndex()} {
+					if len(index) > 63 || strings.ContainsRune(index, '\ufffd') {
+						t.Errorf("table %s has index %s", name, index)
+					}
+					if other, ok := seen[index]; ok && other != name {
+						t.Errorf("%s is the index of %s and %s", index, other, name)
+					}
+					seen[index] = name
+				}
+			}
+		}
+	}
+}
+
+func TestInstantsSortAsText(t *testing.T) {
+	start := time.Date(2026, 10, 25, 0, 59, 58, 0, time.UTC)
+	for _, d := range []dialects.Dialect{dialects.SQLite(), dialects.MySQL()} {
+		last := ""
+		for i := 0; i < 7200; i += 7 {
+			bound, ok := d.Instant(start.Add(time.Duration(i) * time.Second)).(string)
+			if !ok || bound <= last {
+				t.Fatalf("%s: %q after %q", d.Name(), bound, last)
+			}
+			last = bound
+		}
+	}
+}
+
+// pgError and MySQLError have what the drivers' errors have.
+type pgError string
+
+func (e pgError) Error() string    { return "ERROR: something (SQLSTATE " + string(e) + ")" }
+func (e pgError) SQLState() string { return string(e) }
+
+type MySQLError struct {
+	Number   uint16
+	SQLState [5]byte
+	Message  string
+}
+
+func (e *MySQLError) Error() string { return fmt.Sprintf("Error %d: %s", e.Number, e.Message) }
+
+func TestFaults(t *testing.T) {
+	for _, c := range []struct {
+		dialect dialects.Dialect
+		err     error
+		want    dialects.Fault
+	}{
+		{dialects.Postgres(), pgError("40001"), dialects.Serialization},
+		{dialects.Postgres(), pgError("40P01"), dialects.Locked},
+		{dialects.Postgres(), pgError("55P03"), dialects.Locked},
+		{dialects.Postgres(), pgError("42P10"), dialects.NoUniqueIndex},
+		{dialects.Postgres(), pgError("42P07"), dialects.Exists},
+		{dialects.Postgres(), pgError("40003"), dialects.Other}, // the outcome is unknown
+		{dialects.Postgres(), pgError("57014"), dialects.Other},
+		{dialects.Postgres(), errors.New("driver: bad connection"), dialects.Other},
+		{dialects.SQLite(), errors.New("database is locked"), dialects.Locked},
+		{dialects.SQLite(), errors.New("database is locked (5) (SQLITE_BUSY)"), dialects.Locked},
+		{dialects.SQLite(), errors.New("database or disk is full"), dialects.Other},
+		{dialects.MySQL(), &MySQLError{Number: 1213}, dialects.Locked},
+		{dialects.MySQL(), &MySQLError{Number: 1205}, dialects.Locked},
+		{dialects.MySQL(), &MySQLError{Number: 1020}, dialects.Serialization},
+		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 'dpop_nonces_nonce_index'"}, dialects.Duplicate},
+		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry '.PRIMARY'' for key 't.dpop_nonces_nonce_index'"}, dialects.Duplicate},
+		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 'PRIMARY'"}, dialects.Other},
+		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 't.PRIMARY'"}, dialects.Other},
+		{dialects.MySQL(), &MySQLError{Number: 2013}, dialects.Other},
+	} {
+		for _, err := range []error{c.err, fmt.Errorf("wrapped: %w", c.err)} {
+			if got := c.dialect.Fault(err); got != c.want {
+				t.Errorf("%s: Fault(%v) = %d, want %d", c.dialect.Name(), err, got, c.want)
+			}
+		}
+		if got := c.dialect.Fault(nil); got != dialects.Other {
+			t.Errorf("%s: Fault(nil) = %d", c.dialect.Name(), got)
+		}
+	}
+}

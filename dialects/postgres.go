@@ -1,0 +1,67 @@
+package dialects
+
+import (
+	"database/sql"
+	"time"
+)
+
+// Postgres returns the dialect of PostgreSQL 11 and later.
+func Postgres() Dialect { return postgres{} }
+
+type postgres struct{}
+
+var _ Dialect = postgres{}
+
+func (postgres) Name() string { return "postgres" }
+
+// Instant binds the time itself: in UTC and whole seconds it is right for
+// timestamp, timestamp(0) and timestamptz columns, in every mode of pgx.
+func (postgres) Instant(t time.Time) any { return t }
+
+// Schema has timestamptz, as AutoMigrate does: a time that somebody binds in
+// another zone is stored right, where timestamp would keep its wall clock.
+func (postgres) Schema(t Table) []string {
+	table := t.Quoted(`"`)
+	return []string{
+		`CREATE TABLE IF NOT EXISTS ` + table + ` (
+  id uuid PRIMARY KEY,
+  nonce varchar(255) NOT NULL,
+  issued_at timestamptz NOT NULL,
+  expires_at timestamptz NOT NULL,
+  used_at timestamptz
+)`,
+		`CREATE UNIQUE INDEX IF NOT EXISTS "` + t.NonceIndex() + `" ON ` + table + ` (nonce)`,
+		`CREATE INDEX IF NOT EXISTS "` + t.ExpiresAtIndex() + `" ON ` + table + ` (expires_at)`,
+	}
+}
+
+func (postgres) SQL(t Table) SQL {
+	table := t.Quoted(`"`)
+	s := portable(table, `nonce = @nonce`)
+	// DO NOTHING leaves a caller's transaction usable, and naming the column
+	// keeps a conflict of ids an error.
+	s.Insert = `INSERT INTO ` + table + columns + ` ON CONFLICT (nonce) DO NOTHING`
+	// An array makes the planner look the ids up; IN (SELECT ...) scanned the
+	// whole table.
+	s.Sweep = `DELETE FROM ` + table + ` WHERE id = ANY(ARRAY(SELECT id FROM ` + table +
+		` WHERE expires_at < @now ORDER BY expires_at LIMIT @limit FOR UPDATE SKIP LOCKED))`
+	return s
+}
+
+// Isolation is READ COMMITTED: an UPDATE there waits for a competing one and
+// looks again, where the higher levels fail.
+func (postgres) Isolation() sql.IsolationLevel { return sql.LevelReadCommitted }
+
+func (postgres) Fault(err error) Fault {
+	switch sqlState(err) {
+	case "40001": // serialization_failure
+		return Serialization
+	case "40P01", "55P03": // deadlock_detected, lock_not_available
+		return Locked
+	case "42P10": // invalid_column_reference: ON CONFLICT finds no index
+		return NoUniqueIndex
+	case "42P07", "42710", "23505": // duplicate_table, duplicate_object; unique_violation in the catalog
+		return Exists
+	}
+	return Other
+}

@@ -1,0 +1,114 @@
+package dpopnonce
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/attesto/dpopnonce/dialects"
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+)
+
+// Insert stores the row of an IssueChangeset, in one statement, and returns it.
+// An ID that the base row had is kept; without one it gets a UUIDv7.
+//
+// A changeset that is not valid, or not an issue changeset, is a
+// *ValidationError and never reaches the database. A nonce that is in the
+// table already is a *ValidationError that satisfies errors.Is(err,
+// ErrDuplicate): nothing was written, and a caller's transaction stays usable.
+// Any other error is the database's; the row may or may not be there.
+func (r *Repository) Insert(ctx context.Context, c Changeset) (DPoPNonce, error) {
+	if err := c.Err(); err != nil {
+		return DPoPNonce{}, err
+	}
+	if !c.issue {
+		return DPoPNonce{}, IssueChangeset(DPoPNonce{}, IssueAttrs{}).Err()
+	}
+	row := c.Row()
+	inserted := false
+	err := r.run(ctx, "insert", func(db *gorm.DB) (err error) {
+		row.ID, inserted, err = r.insert(db, params{
+			id: row.ID, nonce: row.Nonce, issuedAt: row.IssuedAt, expiresAt: row.ExpiresAt,
+		})
+		return err
+	})
+	if err != nil {
+		return DPoPNonce{}, err
+	}
+	if !inserted {
+		return DPoPNonce{}, &ValidationError{Errors: []FieldError{errFieldTaken}}
+	}
+	return row, nil
+}
+
+// Issue stores a new nonce that is good for ttl, floored to whole seconds, and
+// returns it: 256 random bits in 43 URL-safe characters (RFC 9449 section 8
+// asks for unpredictable ones). Nonces that were issued before stay good.
+//
+// A ttl under one second is ErrTTL. Any other error is a failure of the
+// database or its context, and no nonce was handed out; call again.
+func (r *Repository) Issue(ctx context.Context, ttl time.Duration) (nonce string, err error) {
+	if ttl, err = wholeTTL(ttl); err != nil {
+		return "", err
+	}
+	err = r.run(ctx, "issue", func(db *gorm.DB) (err error) {
+		nonce, err = r.issue(db, ttl)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return nonce, nil
+}
+
+// maxCollisions is how many nonces may be taken in a row. Random ones never
+// collide: whatever makes ten do so is no accident.
+const maxCollisions = 10
+
+// issue stores a new nonce. One that is taken is minted again.
+func (r *Repository) issue(db *gorm.DB, ttl time.Duration) (string, error) {
+	for n := 0; n < maxCollisions; n++ {
+		nonce, err := newNonce()
+		if err != nil {
+			return "", err
+		}
+		now := r.now()
+		_, inserted, err := r.insert(db, params{nonce: nonce, issuedAt: now, expiresAt: now.Add(ttl)})
+		if err != nil {
+			return "", err
+		}
+		if inserted {
+			return nonce, nil
+		}
+	}
+	return "", fmt.Errorf("%d new nonces in a row were taken", maxCollisions)
+}
+
+// insert adds one row and returns its id. It is false for a nonce that is
+// taken.
+func (r *Repository) insert(db *gorm.DB, p params) (id uuid.UUID, inserted bool, err error) {
+	if p.id == uuid.Nil {
+		if p.id, err = uuid.NewV7(); err != nil {
+			return uuid.Nil, false, err
+		}
+	}
+	rows, err := r.exec(db, r.statements.insert, &p)
+	switch fault := r.dialect.Fault(err); {
+	case err == nil:
+		return p.id, rows == 1, nil
+	case fault == dialects.Duplicate:
+		return p.id, false, nil
+	case fault == dialects.NoUniqueIndex:
+		return p.id, false, fmt.Errorf("%w: %w", r.noUniqueIndex(), err)
+	default:
+		return p.id, false, err
+	}
+}
+
+// noUniqueIndex is the failure of a table on which a nonce could be accepted
+// twice.
+func (r *Repository) noUniqueIndex() error {
+	return fmt.Errorf("table %s has no unique index on nonce: create %s, or run Migrate",
+		r.table, r.table.NonceIndex())
+}

@@ -1,0 +1,33 @@
+package dpopnonce
+
+import (
+	"context"
+	"time"
+
+	"github.com/attesto/dpopnonce/dialects"
+	"gorm.io/gorm/logger"
+)
+
+// quietLogger hands statements to the application's logger without their
+// parameters, and without the errors that are no failure: MySQL's text for a
+// duplicate holds the nonce, and what is repeated has not failed yet.
+type quietLogger struct {
+	logger.Interface
+	dialect dialects.Dialect
+}
+
+func (l quietLogger) LogMode(level logger.LogLevel) logger.Interface {
+	return quietLogger{l.Interface.LogMode(level), l.dialect}
+}
+
+func (l quietLogger) Trace(ctx context.Context, begin time.Time, fc func() (string, int64), err error) {
+	if err != nil && l.dialect.Fault(err) != dialects.Other {
+		err = nil
+	}
+	l.Interface.Trace(ctx, begin, fc, err)
+}
+
+// ParamsFilter is GORM's hook for what a logger may print.
+func (quietLogger) ParamsFilter(_ context.Context, sql string, _ ...any) (string, []any) {
+	return sql, nil
+}

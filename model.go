@@ -1,0 +1,61 @@
+package dpopnonce
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+)
+
+// DPoPNonce is one row of the table dpop_nonces: a nonce that this server issued.
+// UsedAt is nil until the nonce is accepted, and is set exactly once.
+//
+// db.AutoMigrate(&DPoPNonce{}) creates the table, and alters nothing on the
+// one that the Ecto generator of attesto_phoenix made. It serves the default
+// table only; a table named through [WithTable] needs [Repository.Migrate] or
+// [Repository.Schema].
+//
+// Rows that an application writes itself through db.Create or db.Save are
+// stored as the library stores its own: see BeforeCreate and BeforeSave.
+//
+// Every column is named here, so that a naming strategy cannot rename it, and
+// the times carry no type, so that AutoMigrate leaves an existing column alone.
+type DPoPNonce struct {
+	ID        uuid.UUID  `gorm:"column:id;type:uuid;primaryKey"`
+	Nonce     string     `gorm:"column:nonce;type:varchar(255);not null;uniqueIndex:dpop_nonces_nonce_index"`
+	IssuedAt  time.Time  `gorm:"column:issued_at;not null"`
+	ExpiresAt time.Time  `gorm:"column:expires_at;not null;index:dpop_nonces_expires_at_index"`
+	UsedAt    *time.Time `gorm:"column:used_at"`
+}
+
+// defaultTable is the table of a repository without WithTable.
+const defaultTable = "dpop_nonces"
+
+// TableName tells GORM the table, whatever its naming strategy.
+func (DPoPNonce) TableName() string { return defaultTable }
+
+// BeforeCreate gives a row without an id a UUIDv7.
+func (n *DPoPNonce) BeforeCreate(*gorm.DB) (err error) {
+	if n.ID == uuid.Nil {
+		n.ID, err = uuid.NewV7()
+	}
+	return err
+}
+
+// BeforeSave stores instants as whole seconds in UTC, floored. The time that
+// UsedAt points to is left as it is.
+func (n *DPoPNonce) BeforeSave(*gorm.DB) error {
+	n.IssuedAt = wholeSecond(n.IssuedAt)
+	n.ExpiresAt = wholeSecond(n.ExpiresAt)
+	if n.UsedAt != nil {
+		used := wholeSecond(*n.UsedAt)
+		n.UsedAt = &used
+	}
+	return nil
+}
+
+// wholeSecond floors t to the second, in UTC and without a monotonic reading:
+// the one form in which instants are stored, bound and compared.
+func wholeSecond(t time.Time) time.Time {
+	return t.UTC().Truncate(time.Second)
+}

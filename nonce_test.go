@@ -1,0 +1,36 @@
+package dpopnonce
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var nqchar = regexp.MustCompile(`^[\x21\x23-\x5b\x5d-\x7e]{1,255}$`)
+
+func FuzzWellFormed(f *testing.F) {
+	for _, nonce := range []string{"", "abcDEF", " ", "a b", "\u00e1", "a\x00", "\xff\xfe", `"`, `\`, "\x7f", "!", "~",
+		"a\n", strings.Repeat("a", 255), strings.Repeat("a", 256)} {
+		f.Add(nonce)
+	}
+	f.Fuzz(func(t *testing.T, nonce string) {
+		// In Go's syntax $ without (?m) is the end of the text.
+		if got, want := wellFormed(nonce), nqchar.MatchString(nonce); got != want {
+			t.Errorf("wellFormed(%q) = %v, want %v", nonce, got, want)
+		}
+	})
+}
+
+func TestNewNonceIsWellFormedAndDiffers(t *testing.T) {
+	seen := map[string]bool{}
+	for i := 0; i < 1000; i++ {
+		nonce, err := newNonce()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !wellFormed(nonce) || len(nonce) > 64 || seen[nonce] {
+			t.Fatalf("nonce %q after %d others", nonce, len(seen))
+		}
+		seen[nonce] = true
+	}
+}

@@ -1,0 +1,107 @@
+package dpopnonce_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/attesto/dpopnonce"
+	"github.com/attesto/dpopnonce/dialects"
+	"gorm.io/gorm"
+)
+
+func TestNewRepositoryRefusesWhatCannotWork(t *testing.T) {
+	db := openSQLite(t)
+	for name, c := range map[string]struct {
+		db   *gorm.DB
+		opts []dpopnonce.Option
+	}{
+		"nil db":                 {nil, nil},
+		"db that is not open":    {&gorm.DB{}, nil},
+		"DryRun":                 {db.Session(&gorm.Session{DryRun: true}), nil},
+		"nil option":             {db, []dpopnonce.Option{nil}},
+		"nil dialect":            {db, []dpopnonce.Option{dpopnonce.WithDialect(nil)}},
+		"nil clock":              {db, []dpopnonce.Option{dpopnonce.WithClock(nil)}},
+		"sweep batch of 0":       {db, []dpopnonce.Option{dpopnonce.WithSweepBatch(0)}},
+		"negative sweep batch":   {db, []dpopnonce.Option{dpopnonce.WithSweepBatch(-1)}},
+		"empty table":            {db, []dpopnonce.Option{dpopnonce.WithTable("")}},
+		"table with a quote":     {db, []dpopnonce.Option{dpopnonce.WithTable(`a"b`)}},
+		"table with a parameter": {db, []dpopnonce.Option{dpopnonce.WithTable("a@now")}},
+		"three parts":            {db, []dpopnonce.Option{dpopnonce.WithTable("a.b.c")}},
+		"no statement":           {db, []dpopnonce.Option{dpopnonce.WithDialect(altered{Dialect: dialects.SQLite()})}},
+		"unknown parameter":      {db, []dpopnonce.Option{dpopnonce.WithDialect(altered{Dialect: dialects.SQLite(), valid: "SELECT @nonsense"})}},
+		"question mark":          {db, []dpopnonce.Option{dpopnonce.WithDialect(altered{Dialect: dialects.SQLite(), valid: "SELECT ?"})}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := dpopnonce.NewRepository(c.db, c.opts...)
+			if err == nil || r != nil {
+				t.Fatal("no error")
+			}
+			if !strings.HasPrefix(err.Error(), "dpopnonce: new repository: ") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// altered is SQLite's dialect with another statement.
+type altered struct {
+	dialects.Dialect
+	valid string
+}
+
+func (a altered) SQL(t dialects.Table) dialects.SQL {
+	s := dialects.SQLite().SQL(t)
+	s.Valid = a.valid
+	return s
+}
+
+func TestNewRepositoryDoesNoIO(t *testing.T) {
+	db := openSQLite(t)
+	pool, err := db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pool.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := dpopnonce.NewRepository(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Issue(context.Background(), time.Minute); err == nil {
+		t.Fatal("a closed pool works")
+	}
+	for _, ddl := range r.Schema() {
+		if !strings.Contains(ddl, "dpop_nonces") {
+			t.Errorf("DDL %s", ddl)
+		}
+	}
+}
+
+func TestTheClockIsTheConfigsUnlessGiven(t *testing.T) {
+	ctx := context.Background()
+	db := openSQLite(t)
+	now := noon
+	db.NowFunc = func() time.Time { return now.In(tokyo) }
+	r, err := dpopnonce.NewRepository(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Migrate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	nonce, err := r.Issue(ctx, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now = noon.Add(time.Minute)
+	if err := r.Consume(ctx, nonce, time.Hour); err != dpopnonce.ErrExpired {
+		t.Fatalf("got %v", err)
+	}
+	now = noon.Add(59 * time.Second)
+	if err := r.Consume(ctx, nonce, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+}
