@@ -1,0 +1,38 @@
+# Every target of this project; `make` alone lists them.
+.DEFAULT_GOAL := help
+MODULES := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/node_modules/*' | sort))
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: ## Vet and test every module, on throw-away PostgreSQL and MariaDB servers.
+	scripts/with-databases $(MAKE) --no-print-directory test-modules
+
+.PHONY: test-modules
+test-modules: ## The same on the servers of POSTGRES_DSN and MYSQL_DSN, as far as they are set.
+	@set -e; for module in $(MODULES); do \
+		echo "== $$module"; \
+		(cd $$module && go vet ./... && go test -race -shuffle=on ./...); \
+	done
+
+.PHONY: quickstart
+quickstart: ## Run the quickstart on a new SQLite file.
+	go run ./examples/quickstart
+
+.PHONY: check
+check: ## Check formatting, go.mod files and staticcheck in every module.
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not gofmt-ed: $$files"; exit 1; fi
+	@set -e; for module in $(MODULES); do \
+		echo "== $$module"; \
+		(cd $$module && go mod tidy -diff && go run $(STATICCHECK) ./...); \
+	done
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: fuzz
+fuzz: ## Fuzz the nonce check and the changesets, 30 seconds each.
+	go test -run '^$$' -fuzz FuzzWellFormed -fuzztime 30s .
+	go test -run '^$$' -fuzz FuzzIssueChangeset -fuzztime 30s .
+	go test -run '^$$' -fuzz FuzzConsumeChangeset -fuzztime 30s .

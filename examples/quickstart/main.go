@@ -1,0 +1,231 @@
+// Command quickstart tells what the store does as a story, on a new SQLite
+// file, or on PostgreSQL with -dsn postgres://user@host/database.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/attesto/dpopnonce"
+	"gorm.io/driver/postgres"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// table is the quickstart's own, created and dropped by it.
+const table = "dpop_nonces_quickstart"
+
+func main() {
+	dsn := flag.String("dsn", "", "PostgreSQL to use, as postgres://user:password@host:port/database (default: a new SQLite file)")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		fail(fmt.Errorf("unexpected argument %q", flag.Arg(0)))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := run(ctx, *dsn); err != nil {
+		fail(err)
+	}
+}
+
+// fail prints one line: drivers break theirs.
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "quickstart:", strings.Join(strings.Fields(err.Error()), " "))
+	os.Exit(1)
+}
+
+func run(ctx context.Context, dsn string) error {
+	db, closeDB, err := open(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	defer closeDB()
+
+	clock := &movedClock{}
+	nonces, err := dpopnonce.NewRepository(db, dpopnonce.WithTable(table), dpopnonce.WithClock(clock.Now))
+	if err != nil {
+		return err
+	}
+	step("Migrate")
+	if err := nonces.Migrate(ctx); err != nil {
+		return err
+	}
+	defer db.Exec("DROP TABLE " + table)
+	say("the table %s and its indexes are there, on %s", table, db.Dialector.Name())
+
+	for _, chapter := range []func(context.Context, *dpopnonce.Repository, *movedClock) error{single, refused, race, rotate, sweep} {
+		if err := chapter(ctx, nonces, clock); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func single(ctx context.Context, nonces *dpopnonce.Repository, _ *movedClock) error {
+	step("Issue, then consume")
+	nonce, err := nonces.Issue(ctx, dpopnonce.DefaultTTL)
+	if err != nil {
+		return err
+	}
+	say("the server sends          DPoP-Nonce: %s", nonce)
+	if err := nonces.Consume(ctx, nonce, dpopnonce.DefaultTTL); err != nil {
+		return err
+	}
+	say("a proof carries it        accepted")
+	return expect(nonces.Consume(ctx, nonce, dpopnonce.DefaultTTL), dpopnonce.ErrUsed, "the same proof again")
+}
+
+func refused(ctx context.Context, nonces *dpopnonce.Repository, clock *movedClock) error {
+	step("What is refused")
+	nonce, err := nonces.Issue(ctx, time.Minute)
+	if err != nil {
+		return err
+	}
+	clock.Forward(time.Minute)
+	if err := expect(nonces.Consume(ctx, nonce, time.Minute), dpopnonce.ErrExpired, "a minute too late"); err != nil {
+		return err
+	}
+	if err := expect(nonces.Consume(ctx, "Zm9yZ2VkLW5vbmNl", time.Minute), dpopnonce.ErrUnknown, "a forged nonce"); err != nil {
+		return err
+	}
+	return expect(nonces.Consume(ctx, "' OR 1=1 --", time.Minute), dpopnonce.ErrUnknown, "no nonce at all")
+}
+
+func race(ctx context.Context, nonces *dpopnonce.Repository, _ *movedClock) error {
+	const callers = 64
+	step(fmt.Sprintf("%d goroutines present one nonce at the same moment", callers))
+	nonce, err := nonces.Issue(ctx, dpopnonce.DefaultTTL)
+	if err != nil {
+		return err
+	}
+	var accepted, used, failed atomic.Int64
+	var done sync.WaitGroup
+	start := make(chan struct{})
+	for i := 0; i < callers; i++ {
+		done.Add(1)
+		go func() {
+			defer done.Done()
+			<-start
+			switch err := nonces.Consume(ctx, nonce, dpopnonce.DefaultTTL); {
+			case err == nil:
+				accepted.Add(1)
+			case errors.Is(err, dpopnonce.ErrUsed):
+				used.Add(1)
+			default:
+				failed.Add(1)
+			}
+		}()
+	}
+	close(start)
+	done.Wait()
+	say("accepted %d, already used %d, failed %d", accepted.Load(), used.Load(), failed.Load())
+	if accepted.Load() != 1 || used.Load() != callers-1 {
+		return errors.New("want one winner")
+	}
+	return nil
+}
+
+func rotate(ctx context.Context, nonces *dpopnonce.Repository, _ *movedClock) error {
+	step("Rotate: every answer carries the nonce of the next request")
+	nonce, err := nonces.Issue(ctx, dpopnonce.DefaultTTL)
+	if err != nil {
+		return err
+	}
+	for i := 1; i <= 3; i++ {
+		next, err := nonces.Rotate(ctx, nonce, dpopnonce.DefaultTTL)
+		if err != nil {
+			return err
+		}
+		say("request %d accepted        DPoP-Nonce: %s", i, next)
+		nonce = next
+	}
+	next, err := nonces.Rotate(ctx, "Zm9yZ2VkLW5vbmNl", dpopnonce.DefaultTTL)
+	if err := expect(err, dpopnonce.ErrUnknown, "a forged one"); err != nil {
+		return err
+	}
+	say("with the challenge goes   DPoP-Nonce: %s", next)
+	return nil
+}
+
+func sweep(ctx context.Context, nonces *dpopnonce.Repository, clock *movedClock) error {
+	step("Sweep: an hour later")
+	clock.Forward(time.Hour)
+	fresh, err := nonces.Issue(ctx, dpopnonce.DefaultTTL)
+	if err != nil {
+		return err
+	}
+	deleted, err := nonces.Sweep(ctx)
+	if err != nil {
+		return err
+	}
+	valid, err := nonces.Valid(ctx, fresh)
+	if err != nil {
+		return err
+	}
+	say("%d expired rows deleted; the nonce issued just now is still valid: %v", deleted, valid)
+	return nil
+}
+
+func step(title string)              { fmt.Printf("\n%s\n", title) }
+func say(format string, args ...any) { fmt.Printf("  "+format+"\n", args...) }
+
+// expect says a rejection and fails for anything else.
+func expect(err, want error, who string) error {
+	if !errors.Is(err, want) {
+		return fmt.Errorf("%s: got %v, want %v", who, err, want)
+	}
+	say("%-25s %v", who, err)
+	return nil
+}
+
+// movedClock is moved, where a server's would take its time.
+type movedClock struct{ ahead atomic.Int64 }
+
+func (c *movedClock) Now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *movedClock) Forward(d time.Duration) { c.ahead.Add(int64(d)) }
+
+// open returns a database that answers, and what closes it.
+func open(ctx context.Context, dsn string) (*gorm.DB, func(), error) {
+	remove := func() {}
+	var dialector gorm.Dialector
+	if dsn == "" {
+		dir, err := os.MkdirTemp("", "dpopnonce-quickstart-")
+		if err != nil {
+			return nil, nil, err
+		}
+		remove = func() { _ = os.RemoveAll(dir) }
+		dialector = sqlite.Open("file:" + filepath.Join(dir, "nonces.db") + "?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate")
+	} else {
+		dialector = postgres.Open(dsn)
+	}
+	db, err := gorm.Open(dialector, &gorm.Config{Logger: logger.Discard, DisableAutomaticPing: true})
+	if err != nil {
+		remove()
+		return nil, nil, fmt.Errorf("open the database: %w", err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		remove()
+		return nil, nil, err
+	}
+	closeDB := func() {
+		_ = pool.Close()
+		remove()
+	}
+	ping, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := pool.PingContext(ping); err != nil {
+		closeDB()
+		return nil, nil, fmt.Errorf("reach the database: %w", err)
+	}
+	return db, closeDB, nil
+}
