@@ -16,6 +16,14 @@ test-modules: ## The same on the servers of POSTGRES_DSN and MYSQL_DSN, as far a
 		echo "== $$module"; \
 		(cd $$module && go vet ./... && go test -race -shuffle=on ./...); \
 	done
+	@echo "== . with the newest releases of what it requires, which integration/go.mod has"
+	@cd integration && go test -race -shuffle=on github.com/attesto/dpopnonce github.com/attesto/dpopnonce/dialects
+	@echo "== ./integration/sqlite/glebarez without cgo"
+	@cd integration && CGO_ENABLED=0 go test -shuffle=on ./sqlite/glebarez
+
+.PHONY: newest
+newest: ## Take the newest releases of everything into integration/go.mod.
+	cd integration && go get -u -t ./... && go mod tidy
 
 .PHONY: quickstart
 quickstart: ## Run the quickstart on a new SQLite file.

@@ -1,9 +1,12 @@
 package dpopnonce
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/attesto/dpopnonce/dialects"
 )
 
 // ErrRejected is the error of every nonce that is not acceptable. Answer
@@ -79,4 +82,27 @@ func (e *ValidationError) Unwrap() []error {
 		}
 	}
 	return sentinels
+}
+
+// failed is the error of a public call. A context that ended is in it by name,
+// whatever the driver made of it, and so is what to do where that is known.
+func (r *Repository) failed(ctx context.Context, call string, err error) error {
+	switch r.dialect.Fault(err) {
+	case dialects.NoUniqueIndex:
+		err = fmt.Errorf("%w: %w", r.noUniqueIndex(), err)
+	case dialects.Unprepared:
+		err = fmt.Errorf("a pooler changed the connection of a prepared statement: "+
+			"add default_query_exec_mode=cache_describe to the DSN and leave PrepareStmt off: %w", err)
+	}
+	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
+		err = fmt.Errorf("%w: %w", ended, err)
+	}
+	return fmt.Errorf("dpopnonce: %s: %w", call, err)
+}
+
+// noUniqueIndex is the failure of a table on which a nonce could be accepted
+// twice.
+func (r *Repository) noUniqueIndex() error {
+	return fmt.Errorf("table %s has no unique index on nonce: create %s, or run Migrate",
+		r.table, r.table.NonceIndex())
 }

@@ -94,21 +94,8 @@ func (r *Repository) insert(db *gorm.DB, p params) (id uuid.UUID, inserted bool,
 		}
 	}
 	rows, err := r.exec(db, r.statements.insert, &p)
-	switch fault := r.dialect.Fault(err); {
-	case err == nil:
-		return p.id, rows == 1, nil
-	case fault == dialects.Duplicate:
+	if err != nil && r.dialect.Fault(err) == dialects.Duplicate {
 		return p.id, false, nil
-	case fault == dialects.NoUniqueIndex:
-		return p.id, false, fmt.Errorf("%w: %w", r.noUniqueIndex(), err)
-	default:
-		return p.id, false, err
 	}
-}
-
-// noUniqueIndex is the failure of a table on which a nonce could be accepted
-// twice.
-func (r *Repository) noUniqueIndex() error {
-	return fmt.Errorf("table %s has no unique index on nonce: create %s, or run Migrate",
-		r.table, r.table.NonceIndex())
+	return p.id, rows == 1, err
 }

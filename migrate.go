@@ -35,7 +35,7 @@ func (r *Repository) Migrate(ctx context.Context) error {
 		}
 		// Databases find out late that another node creates the same thing.
 		if r.dialect.Fault(err) == dialects.Other || n > maxLocked || !pause(ctx, n) {
-			return failed(ctx, "migrate", err)
+			return r.failed(ctx, "migrate", err)
 		}
 	}
 }
@@ -46,7 +46,7 @@ func (r *Repository) migrate(ctx context.Context) error {
 		return nil
 	}
 	for _, ddl := range r.Schema() {
-		if err := fresh(db).Exec(ddl).Error; err != nil {
+		if err := r.fresh(db).Exec(ddl).Error; err != nil {
 			return err
 		}
 	}
@@ -59,7 +59,7 @@ func (r *Repository) migrate(ctx context.Context) error {
 // does not find, in an attached SQLite database for one, the DDL looks for.
 func (r *Repository) migrated(db *gorm.DB) bool {
 	table := r.table.String()
-	migrator := fresh(db).Migrator()
+	migrator := r.fresh(db).Migrator()
 	return migrator.HasTable(table) &&
 		migrator.HasIndex(table, r.table.NonceIndex()) &&
 		migrator.HasIndex(table, r.table.ExpiresAtIndex())

@@ -1,7 +1,6 @@
 package dpopnonce
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -206,13 +205,4 @@ func wholeTTL(ttl time.Duration) (time.Duration, error) {
 		return 0, ErrTTL
 	}
 	return ttl.Truncate(time.Second), nil
-}
-
-// failed wraps the error of a call. A context that ended is in it by name,
-// whatever the driver made of it.
-func failed(ctx context.Context, call string, err error) error {
-	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
-		return fmt.Errorf("dpopnonce: %s: %w: %w", call, ended, err)
-	}
-	return fmt.Errorf("dpopnonce: %s: %w", call, err)
 }

@@ -98,14 +98,14 @@ func (s statement) bind(d dialects.Dialect, p *params) []any {
 // exec runs s on db, the repository's own session or a transaction of it, and
 // returns the count of rows that it changed.
 func (r *Repository) exec(db *gorm.DB, s statement, p *params) (int64, error) {
-	done := fresh(db).Exec(s.sql, s.bind(r.dialect, p)...)
+	done := r.fresh(db).Exec(s.sql, s.bind(r.dialect, p)...)
 	return done.RowsAffected, done.Error
 }
 
 // queryText runs s on db and returns the first column of its first row, as
 // text, and whether there is a row.
 func (r *Repository) queryText(db *gorm.DB, s statement, p *params) (text string, found bool, err error) {
-	rows, err := fresh(db).Raw(s.sql, s.bind(r.dialect, p)...).Rows()
+	rows, err := r.fresh(db).Raw(s.sql, s.bind(r.dialect, p)...).Rows()
 	if err != nil {
 		return "", false, err
 	}
@@ -123,7 +123,10 @@ func (r *Repository) queryText(db *gorm.DB, s statement, p *params) (text string
 }
 
 // fresh returns a new session on db's connection, on the primary: the setting
-// is the one of gorm.io/plugin/dbresolver's Write, without the import.
-func fresh(db *gorm.DB) *gorm.DB {
-	return db.Session(&gorm.Session{NewDB: true}).Set("gorm:db_resolver:write", struct{}{})
+// is the one of gorm.io/plugin/dbresolver's Write, without the import, and the
+// table is what selects a resolver.
+func (r *Repository) fresh(db *gorm.DB) *gorm.DB {
+	db = db.Session(&gorm.Session{NewDB: true}).Set("gorm:db_resolver:write", struct{}{})
+	db.Statement.Table = r.table.String()
+	return db
 }

@@ -38,7 +38,7 @@ func (r *Repository) repeat(ctx context.Context, call string, first runner, fn f
 		err = r.atomically(ctx, fn)
 	}
 	if err != nil {
-		return failed(ctx, call, err)
+		return r.failed(ctx, call, err)
 	}
 	return nil
 }
@@ -51,7 +51,13 @@ func (r *Repository) atomically(ctx context.Context, fn func(*gorm.DB) error) er
 	if r.callerTx {
 		return r.plainly(ctx, fn)
 	}
-	return r.db.WithContext(ctx).Transaction(fn, &sql.TxOptions{Isolation: r.dialect.Isolation()})
+	db := r.fresh(r.db.WithContext(ctx))
+	// A transaction begins where the statements would go: BEGIN by itself runs
+	// no callback, and would take the connection that dbresolver was given first.
+	if resolve := db.Callback().Query().Get("gorm:db_resolver"); resolve != nil {
+		resolve(db)
+	}
+	return db.Transaction(fn, &sql.TxOptions{Isolation: r.dialect.Isolation()})
 }
 
 // again waits before the nth repetition of a run that ended with err. It is

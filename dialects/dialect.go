@@ -91,6 +91,9 @@ const (
 	Exists
 	// NoUniqueIndex: Insert did nothing, because no unique index covers nonce.
 	NoUniqueIndex
+	// Unprepared: nothing happened, because the connection is not the one that
+	// prepared the statement, as behind a pooler that changes it.
+	Unprepared
 	// Serialization: nothing happened; the same again can succeed at any time.
 	Serialization
 	// Locked: nothing happened, because of a deadlock or a lock that was not

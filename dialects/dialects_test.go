@@ -110,6 +110,8 @@ func TestFaults(t *testing.T) {
 		{dialects.Postgres(), pgError("55P03"), dialects.Locked},
 		{dialects.Postgres(), pgError("42P10"), dialects.NoUniqueIndex},
 		{dialects.Postgres(), pgError("42P07"), dialects.Exists},
+		{dialects.Postgres(), pgError("42P05"), dialects.Unprepared},
+		{dialects.Postgres(), pgError("26000"), dialects.Unprepared},
 		{dialects.Postgres(), pgError("40003"), dialects.Other}, // the outcome is unknown
 		{dialects.Postgres(), pgError("57014"), dialects.Other},
 		{dialects.Postgres(), errors.New("driver: bad connection"), dialects.Other},

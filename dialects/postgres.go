@@ -60,6 +60,8 @@ func (postgres) Fault(err error) Fault {
 		return Locked
 	case "42P10": // invalid_column_reference: ON CONFLICT finds no index
 		return NoUniqueIndex
+	case "26000", "42P05": // invalid_sql_statement_name, duplicate_prepared_statement
+		return Unprepared
 	case "42P07", "42710", "23505": // duplicate_table, duplicate_object; unique_violation in the catalog
 		return Exists
 	}

@@ -136,7 +136,7 @@ var insertCases = []testCase{
 	}},
 	{
 		name:  "rows of db.Create get a UUIDv7 and are judged in UTC",
-		needs: func(f features) bool { return f.bindsUTC },
+		needs: func(f features) bool { return f.bindsUTC && f.hooks },
 		run: func(t *testing.T, e *env) {
 			for _, zone := range []*time.Location{time.FixedZone("east", 9*3600), time.FixedZone("west", -5*3600)} {
 				row := dpopnonce.DPoPNonce{

@@ -69,6 +69,8 @@ type features struct {
 	rowLocks   bool   // rows are locked one by one, and SKIP LOCKED passes over them
 	conflictUp bool   // Insert needs the unique index to tell a duplicate
 	bindsUTC   bool   // the driver stores a time.Time as the instant it is
+	hooks      bool   // the session runs the model's hooks
+	savepoints bool   // a nested transaction is a savepoint
 }
 
 func featuresOf(t *testing.T, db *gorm.DB) features {
@@ -78,6 +80,8 @@ func featuresOf(t *testing.T, db *gorm.DB) features {
 		rowLocks:   name == "postgres" || name == "mysql",
 		conflictUp: name == "postgres" || name == "sqlite",
 		bindsUTC:   name != "mysql" || bindsUTC(t, db),
+		hooks:      !db.Statement.SkipHooks,
+		savepoints: !db.DisableNestedTransaction,
 	}
 }
 

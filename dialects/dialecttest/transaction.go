@@ -57,7 +57,7 @@ var transactionCases = []testCase{
 		}), nil)
 		wantIs(t, e.consume(good), dpopnonce.ErrUsed)
 	}},
-	{name: "a savepoint that is rolled back un-consumes", run: func(t *testing.T, e *env) {
+	{name: "a savepoint that is rolled back un-consumes", needs: func(f features) bool { return f.savepoints }, run: func(t *testing.T, e *env) {
 		nonce := e.issue(t, time.Minute)
 		wantIs(t, e.db.Transaction(func(tx *gorm.DB) error {
 			wantIs(t, tx.Transaction(func(nested *gorm.DB) error {

@@ -1,4 +1,4 @@
-package integration
+package mysql
 
 import (
 	"context"
@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/attesto/dpopnonce"
+	"github.com/attesto/dpopnonce/integration/dbtest"
 	"gorm.io/driver/mysql"
 	"gorm.io/gorm"
 )
 
-func TestAutoMigrateOnMariaDB(t *testing.T) {
+func TestAutoMigrate(t *testing.T) {
 	for name, create := range map[string]func(*gorm.DB, *dpopnonce.Repository) error{
 		"creates a usable table":            func(db *gorm.DB, _ *dpopnonce.Repository) error { return db.AutoMigrate(&dpopnonce.DPoPNonce{}) },
 		"alters nothing on that of Migrate": func(_ *gorm.DB, r *dpopnonce.Repository) error { return r.Migrate(context.Background()) },
@@ -63,15 +64,12 @@ func TestAutoMigrateOnMariaDB(t *testing.T) {
 // openDatabase opens MariaDB with a new database for the default table.
 func openDatabase(t *testing.T) *gorm.DB {
 	t.Helper()
-	value := mysqlDSN(t)
-	admin := open(t, mysql.Open(value))
-	name := "test_" + strings.ToLower(strings.NewReplacer("/", "_", " ", "_").Replace(t.Name()))
-	if len(name) > 64 {
-		name = name[:64]
-	}
+	value := dbtest.MySQL(t)
+	admin := dbtest.Open(t, mysql.Open(value))
+	name := dbtest.Name(t)
 	if err := admin.Exec("CREATE DATABASE " + name).Error; err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { admin.Exec("DROP DATABASE " + name) })
-	return open(t, mysql.Open(strings.Replace(value, ")/"+admin.Migrator().CurrentDatabase()+"?", ")/"+name+"?", 1)))
+	return dbtest.Open(t, mysql.Open(strings.Replace(value, ")/"+admin.Migrator().CurrentDatabase()+"?", ")/"+name+"?", 1)))
 }

@@ -1,0 +1,148 @@
+// Package config runs the suite under combinations of gorm.Config.
+package config
+
+import (
+	"fmt"
+	"math/bits"
+	"testing"
+	"time"
+
+	"github.com/attesto/dpopnonce/dialects/dialecttest"
+	"github.com/attesto/dpopnonce/integration/dbtest"
+	"gorm.io/driver/mysql"
+	"gorm.io/driver/postgres"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
+)
+
+// A setting is what an application may have chosen: something of its
+// gorm.Config, or done with the db that was opened.
+type setting struct {
+	name   string
+	config func(*gorm.Config)
+	opened func(testing.TB, *gorm.DB) *gorm.DB
+}
+
+var settings = []setting{
+	{name: "PrepareStmt", config: func(c *gorm.Config) { c.PrepareStmt = true }},
+	{name: "SkipDefaultTransaction", config: func(c *gorm.Config) { c.SkipDefaultTransaction = true }},
+	{name: "TranslateError", config: func(c *gorm.Config) { c.TranslateError = true }},
+	{name: "QueryFields", config: func(c *gorm.Config) { c.QueryFields = true }},
+	{name: "CreateBatchSize", config: func(c *gorm.Config) { c.CreateBatchSize = 2 }},
+	{name: "TablePrefix", config: naming(func(n *schema.NamingStrategy) { n.TablePrefix = "acme_" })},
+	{name: "SingularTable", config: naming(func(n *schema.NamingStrategy) { n.SingularTable = true })},
+	{name: "NoLowerCase", config: naming(func(n *schema.NamingStrategy) { n.NoLowerCase = true })},
+	{name: "DisableNestedTransaction", config: func(c *gorm.Config) { c.DisableNestedTransaction = true }},
+	{name: "NowFunc", config: func(c *gorm.Config) {
+		c.NowFunc = func() time.Time { return time.Now().In(time.FixedZone("", -11*3600)) }
+	}},
+	{name: "SkipHooks", opened: func(_ testing.TB, db *gorm.DB) *gorm.DB { return db.Session(&gorm.Session{SkipHooks: true}) }},
+	{name: "callbacks", opened: withCallbacks},
+}
+
+func naming(set func(*schema.NamingStrategy)) func(*gorm.Config) {
+	return func(c *gorm.Config) {
+		strategy, _ := c.NamingStrategy.(schema.NamingStrategy)
+		set(&strategy)
+		c.NamingStrategy = strategy
+	}
+}
+
+// withCallbacks registers what multi-tenant and audited applications do: every
+// query is narrowed to a tenant, and every write gets columns of its own.
+func withCallbacks(tb testing.TB, db *gorm.DB) *gorm.DB {
+	narrow := func(tx *gorm.DB) {
+		tx.Statement.AddClause(clause.Where{Exprs: []clause.Expression{clause.Eq{Column: "tenant_id", Value: 7}}})
+	}
+	stamp := func(tx *gorm.DB) {
+		if tx.Statement.Schema != nil && tx.Statement.Schema.LookUpField("tenant_id") != nil {
+			tx.Statement.SetColumn("tenant_id", 7)
+		}
+	}
+	audit := func(tx *gorm.DB) { tx.Statement.SetColumn("updated_by", "audit") }
+	for _, err := range []error{
+		db.Callback().Create().Before("gorm:create").Register("app:tenant", stamp),
+		db.Callback().Query().Before("gorm:query").Register("app:tenant", narrow),
+		db.Callback().Update().Before("gorm:update").Register("app:tenant", narrow),
+		db.Callback().Update().Before("gorm:update").Register("app:audit", audit),
+		db.Callback().Delete().Before("gorm:delete").Register("app:tenant", narrow),
+	} {
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return db
+}
+
+// combinations are sets of settings, as bits, in which every two settings
+// occur both on, both off, and each alone: nothing at all, and what is left of
+// the settings when each is in a different four of six sets.
+func combinations() []uint {
+	sets := make([]uint, 7)
+	column := 0
+	for four := uint(0); four < 1<<6 && column < len(settings); four++ {
+		if bits.OnesCount(four) != 4 {
+			continue
+		}
+		for row := 0; row < 6; row++ {
+			if four&(1<<row) != 0 {
+				sets[row+1] |= 1 << column
+			}
+		}
+		column++
+	}
+	return sets
+}
+
+func TestCombinationsArePairwise(t *testing.T) {
+	for a := range settings {
+		for b := range a {
+			seen := map[[2]bool]bool{}
+			for _, set := range combinations() {
+				seen[[2]bool{set&(1<<a) != 0, set&(1<<b) != 0}] = true
+			}
+			if len(seen) != 4 {
+				t.Errorf("%s and %s: %v", settings[a].name, settings[b].name, seen)
+			}
+		}
+	}
+}
+
+func TestConformance(t *testing.T) {
+	for name, dialector := range map[string]func(testing.TB) gorm.Dialector{
+		"sqlite": func(tb testing.TB) gorm.Dialector {
+			return sqlite.Open("file:" + dbtest.SQLite(tb) + "?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate")
+		},
+		"postgres": func(tb testing.TB) gorm.Dialector { return postgres.Open(dbtest.Postgres(tb)) },
+		"mysql":    func(tb testing.TB) gorm.Dialector { return mysql.Open(dbtest.MySQL(tb)) },
+	} {
+		for n, set := range combinations() {
+			t.Run(fmt.Sprint(name, "/", n), func(t *testing.T) {
+				for i, s := range settings {
+					if set&(1<<i) != 0 {
+						t.Log(s.name)
+					}
+				}
+				dialecttest.Run(t, func(tb testing.TB) *gorm.DB { return open(tb, dialector(tb), set) })
+			})
+		}
+	}
+}
+
+func open(tb testing.TB, dialector gorm.Dialector, set uint) *gorm.DB {
+	config := &gorm.Config{NamingStrategy: schema.NamingStrategy{IdentifierMaxLength: 64}}
+	for i, s := range settings {
+		if set&(1<<i) != 0 && s.config != nil {
+			s.config(config)
+		}
+	}
+	db := dbtest.Open(tb, dialector, config)
+	for i, s := range settings {
+		if set&(1<<i) != 0 && s.opened != nil {
+			db = s.opened(tb, db)
+		}
+	}
+	return db
+}

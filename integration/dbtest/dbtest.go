@@ -1,0 +1,106 @@
+// Package dbtest opens the databases of the integration tests.
+package dbtest
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/attesto/dpopnonce"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// Open opens a database that is closed with the test, without a log unless
+// config has one: the suite provokes errors.
+func Open(tb testing.TB, dialector gorm.Dialector, config ...*gorm.Config) *gorm.DB {
+	tb.Helper()
+	c := &gorm.Config{}
+	if len(config) > 0 {
+		c = config[0]
+	}
+	if c.Logger == nil {
+		c.Logger = logger.Discard
+	}
+	db, err := gorm.Open(dialector, c)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if pool, err := db.DB(); err == nil {
+			_ = pool.Close()
+		}
+	})
+	return db
+}
+
+// Postgres returns the DSN of PostgreSQL, with parameters added. The driver
+// reads TimeZone from the text, so that only spaces are escaped.
+func Postgres(tb testing.TB, params ...string) string {
+	tb.Helper()
+	value := dsn(tb, "POSTGRES_DSN")
+	for _, p := range params {
+		value += "&" + strings.ReplaceAll(p, " ", "%20")
+	}
+	return value
+}
+
+// MySQL returns the DSN of MariaDB, with parameters added or replaced.
+func MySQL(tb testing.TB, params ...string) string {
+	tb.Helper()
+	base, old, _ := strings.Cut(dsn(tb, "MYSQL_DSN"), "?")
+	query, err := url.ParseQuery(old)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, p := range params {
+		name, value, _ := strings.Cut(p, "=")
+		query.Set(name, value)
+	}
+	return base + "?" + query.Encode()
+}
+
+// SQLite returns the path of a new file.
+func SQLite(tb testing.TB) string { return filepath.Join(tb.TempDir(), "nonces.db") }
+
+// dsn skips a test that has no server; in CI that is a failure.
+func dsn(tb testing.TB, name string) string {
+	tb.Helper()
+	value := os.Getenv(name)
+	if value == "" && os.Getenv("CI") == "true" {
+		tb.Fatal(name + " is not set")
+	}
+	if value == "" {
+		tb.Skip(name + " is not set: run it under scripts/with-databases")
+	}
+	return value
+}
+
+// Repository returns one that was migrated.
+func Repository(tb testing.TB, db *gorm.DB, opts ...dpopnonce.Option) *dpopnonce.Repository {
+	tb.Helper()
+	r, err := dpopnonce.NewRepository(db, opts...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := r.Migrate(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	return r
+}
+
+// Name returns a name for a table or schema that belongs to the test alone.
+func Name(tb testing.TB) string {
+	name := strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
+			return c
+		}
+		return '_'
+	}, strings.ToLower(tb.Name()))
+	if len(name) > 59 {
+		name = name[len(name)-59:]
+	}
+	return "t_" + name
+}

@@ -1,0 +1,18 @@
+package modernc
+
+import (
+	"testing"
+
+	"github.com/attesto/dpopnonce/dialects/dialecttest"
+	"github.com/attesto/dpopnonce/integration/dbtest"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	_ "modernc.org/sqlite"
+)
+
+func TestConformance(t *testing.T) {
+	dialecttest.Run(t, func(tb testing.TB) *gorm.DB {
+		return dbtest.Open(tb, sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: "file:" + dbtest.SQLite(tb) +
+			"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10000)&_txlock=immediate&_time_format=sqlite"}))
+	})
+}
