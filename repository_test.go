@@ -3,6 +3,7 @@ package dpopnonce_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/attesto/dpopnonce/dialects/dialecttest"
@@ -22,7 +23,7 @@ func TestPostgres(t *testing.T) {
 		t.Run(level, func(t *testing.T) {
 			dsn := postgresDSN(t)
 			dialecttest.Run(t, func(tb testing.TB) *gorm.DB {
-				return open(tb, postgres.Open(dsn+"&default_transaction_isolation="+level))
+				return open(tb, postgres.Open(dsn+"&default_transaction_isolation="+strings.ReplaceAll(level, " ", "%20")))
 			})
 		})
 	}

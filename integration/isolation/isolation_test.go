@@ -1,6 +1,7 @@
 // Package isolation runs the suite on sessions whose default isolation is not
-// the database's. Its cases race 32 callers for one nonce and let 32 callers
-// rotate their own, outside and inside transactions.
+// MariaDB's. Its cases race 32 callers for one nonce and let 32 callers rotate
+// their own, outside and inside transactions. PostgreSQL's levels are in the
+// library's own TestPostgres.
 package isolation
 
 import (
@@ -9,20 +10,8 @@ import (
 	"github.com/attesto/dpopnonce/dialects/dialecttest"
 	"github.com/attesto/dpopnonce/integration/dbtest"
 	"gorm.io/driver/mysql"
-	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 )
-
-func TestPostgres(t *testing.T) {
-	for _, level := range []string{"repeatable read", "serializable"} {
-		t.Run(level, func(t *testing.T) {
-			dialecttest.Run(t, func(tb testing.TB) *gorm.DB {
-				return checked(tb, dbtest.Open(tb, postgres.Open(dbtest.Postgres(tb, "default_transaction_isolation="+level))),
-					"SHOW transaction_isolation", level)
-			})
-		})
-	}
-}
 
 func TestMariaDB(t *testing.T) {
 	for name, c := range map[string]struct{ param, variable, want string }{
