@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"gorm.io/gorm"
 )
 
@@ -55,30 +56,81 @@ func (r *Repository) Consume(ctx context.Context, nonce string, ttl time.Duratio
 // ErrRejected. Then, as for Consume, nonce may or may not be spent, and there
 // is no successor to hand out.
 //
-// Both happen or neither does, in one transaction. A successor that is taken
-// is minted again; the consume is never run twice.
+// Both happen or neither does: one statement on PostgreSQL, one transaction on
+// the others. A successor that is taken is minted again; the consume is never
+// run twice.
 func (r *Repository) Rotate(ctx context.Context, nonce string, ttl time.Duration) (next string, err error) {
 	if ttl, err = wholeTTL(ttl); err != nil {
 		return "", err
 	}
 	if !wellFormed(nonce) {
-		if next, err = r.Issue(ctx, ttl); err != nil {
-			return "", err
-		}
-		return next, ErrUnknown
+		return r.issueBeside(ctx, ErrUnknown, ttl)
 	}
 	var rejection error
-	err = r.runAtomically(ctx, "rotate", func(db *gorm.DB) (err error) {
-		if rejection, err = r.consume(db, nonce, ttl); err != nil {
+	if r.statements.rotate.sql == "" {
+		err = r.runAtomically(ctx, "rotate", func(db *gorm.DB) (err error) {
+			if rejection, err = r.consume(db, nonce, ttl); err != nil {
+				return err
+			}
+			next, err = r.issue(db, ttl)
 			return err
-		}
-		next, err = r.issue(db, ttl)
-		return err
-	})
+		})
+	} else {
+		err = r.run(ctx, "rotate", func(db *gorm.DB) (err error) {
+			next, rejection, err = r.rotate(db, nonce, ttl)
+			return err
+		})
+	}
+	switch {
+	case err != nil:
+		return "", err
+	case next == "": // taken, and the consume is done
+		return r.issueBeside(ctx, rejection, ttl)
+	}
+	return next, rejection
+}
+
+// issueBeside issues the successor for an outcome that is certain already.
+func (r *Repository) issueBeside(ctx context.Context, outcome error, ttl time.Duration) (string, error) {
+	next, err := r.Issue(ctx, ttl)
 	if err != nil {
 		return "", err
 	}
-	return next, rejection
+	return next, outcome
+}
+
+// rotate is consume and issue in one statement. The successor is empty if it
+// is taken.
+func (r *Repository) rotate(db *gorm.DB, nonce string, ttl time.Duration) (next string, rejection, err error) {
+	clock := r.clock()
+	if next, err = newNonce(clock); err != nil {
+		return "", nil, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", nil, err
+	}
+	now := wholeSecond(clock)
+	outcome, err := r.exec(db, r.statements.rotate, &params{
+		id: id, nonce: nonce, next: next, now: now, ttl: ttl, issuedAt: now, expiresAt: now.Add(ttl),
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	if outcome > 4 {
+		next, outcome = "", outcome-4
+	}
+	switch outcome {
+	case 1:
+		return next, nil, nil
+	case 2:
+		return next, ErrUsed, nil
+	case 3:
+		return next, ErrExpired, nil
+	case 4:
+		return next, ErrUnknown, nil
+	}
+	return "", nil, fmt.Errorf("dialect %s: SQL.Rotate returned %d rows", r.dialect.Name(), outcome)
 }
 
 // Valid reports whether nonce was issued here, is unused and expires after
@@ -93,7 +145,13 @@ func (r *Repository) Valid(ctx context.Context, nonce string) (valid bool, err e
 		return false, r.err
 	}
 	err = r.run(ctx, "valid", func(db *gorm.DB) (err error) {
-		_, valid, err = r.queryText(db, r.statements.valid, &params{nonce: nonce, now: r.now()})
+		p := params{nonce: nonce, now: r.now()}
+		if r.statements.counted {
+			rows, err := r.exec(db, r.statements.valid, &p)
+			valid = rows > 0
+			return err
+		}
+		_, valid, err = r.queryText(db, r.statements.valid, &p)
 		return err
 	})
 	return valid && err == nil, err

@@ -36,7 +36,7 @@ func Example() {
 		next, err := nonces.Rotate(ctx, claim, dpopnonce.DefaultTTL)
 		switch {
 		case err == nil:
-			fmt.Println(http.StatusOK, "accepted; DPoP-Nonce for the next request:", len(next), "characters")
+			fmt.Println(http.StatusOK, "accepted; DPoP-Nonce for the next request:", next != "")
 		case errors.Is(err, dpopnonce.ErrRejected):
 			fmt.Println(http.StatusBadRequest, "use_dpop_nonce (401 at a resource server) with a fresh one;", err)
 		default:
@@ -44,7 +44,7 @@ func Example() {
 		}
 	}
 	// Output:
-	// 200 accepted; DPoP-Nonce for the next request: 43 characters
+	// 200 accepted; DPoP-Nonce for the next request: true
 	// 400 use_dpop_nonce (401 at a resource server) with a fresh one; dpopnonce: nonce rejected: already used
 }
 

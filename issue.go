@@ -28,7 +28,7 @@ func (r *Repository) Insert(ctx context.Context, c Changeset) (DPoPNonce, error)
 	row := c.Row()
 	inserted := false
 	err := r.run(ctx, "insert", func(db *gorm.DB) (err error) {
-		row.ID, inserted, err = r.insert(db, params{
+		row.ID, inserted, err = r.insert(db, r.statements.insert, params{
 			id: row.ID, nonce: row.Nonce, issuedAt: row.IssuedAt, expiresAt: row.ExpiresAt,
 		})
 		return err
@@ -43,8 +43,15 @@ func (r *Repository) Insert(ctx context.Context, c Changeset) (DPoPNonce, error)
 }
 
 // Issue stores a new nonce that is good for ttl, floored to whole seconds, and
-// returns it: 256 random bits in 43 URL-safe characters (RFC 9449 section 8
-// asks for unpredictable ones). Nonces that were issued before stay good.
+// returns it: 216 random bits (RFC 9449 section 8 asks for unpredictable ones)
+// behind the time of issue, in 44 URL-safe characters. Nonces that were issued
+// before stay good.
+//
+// On PostgreSQL, outside a transaction, the insert is committed with
+// synchronous_commit off, for this statement only: a crash of the server may
+// lose the nonces of its last moments, which costs each of their clients one
+// more challenge. Consume and Rotate always wait for the commit as the server
+// is configured, since a lost acceptance would be a replay.
 //
 // A ttl under one second is ErrTTL. Any other error is a failure of the
 // database or its context, and no nonce was handed out; call again.
@@ -68,13 +75,18 @@ const maxCollisions = 10
 
 // issue stores a new nonce. One that is taken is minted again.
 func (r *Repository) issue(db *gorm.DB, ttl time.Duration) (string, error) {
+	insert := r.statements.insert
+	if r.statements.insertAsync.sql != "" && !r.callerTx && !inTransaction(db) {
+		insert = r.statements.insertAsync
+	}
 	for n := 0; n < maxCollisions; n++ {
-		nonce, err := newNonce()
+		clock := r.clock()
+		nonce, err := newNonce(clock)
 		if err != nil {
 			return "", err
 		}
-		now := r.now()
-		_, inserted, err := r.insert(db, params{nonce: nonce, issuedAt: now, expiresAt: now.Add(ttl)})
+		now := wholeSecond(clock)
+		_, inserted, err := r.insert(db, insert, params{nonce: nonce, issuedAt: now, expiresAt: now.Add(ttl)})
 		if err != nil {
 			return "", err
 		}
@@ -87,13 +99,13 @@ func (r *Repository) issue(db *gorm.DB, ttl time.Duration) (string, error) {
 
 // insert adds one row and returns its id. It is false for a nonce that is
 // taken.
-func (r *Repository) insert(db *gorm.DB, p params) (id uuid.UUID, inserted bool, err error) {
+func (r *Repository) insert(db *gorm.DB, insert statement, p params) (id uuid.UUID, inserted bool, err error) {
 	if p.id == uuid.Nil {
 		if p.id, err = uuid.NewV7(); err != nil {
 			return uuid.Nil, false, err
 		}
 	}
-	rows, err := r.exec(db, r.statements.insert, &p)
+	rows, err := r.exec(db, insert, &p)
 	if err != nil && r.dialect.Fault(err) == dialects.Duplicate {
 		return p.id, false, nil
 	}

@@ -25,7 +25,7 @@ func (r *Repository) Migrate(ctx context.Context) error {
 	if r.err != nil {
 		return r.err
 	}
-	if r.inTransaction() {
+	if inTransaction(r.db) {
 		return fmt.Errorf("dpopnonce: migrate: %w", errTransaction)
 	}
 	for n := 1; ; n++ {

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 var nqchar = regexp.MustCompile(`^[\x21\x23-\x5b\x5d-\x7e]{1,255}$`)
@@ -21,16 +22,34 @@ func FuzzWellFormed(f *testing.F) {
 	})
 }
 
-func TestNewNonceIsWellFormedAndDiffers(t *testing.T) {
+func TestNoncesAreWellFormedAndDifferAndSortByTime(t *testing.T) {
 	seen := map[string]bool{}
+	last := ""
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for i := 0; i < 1000; i++ {
-		nonce, err := newNonce()
+		nonce, err := newNonce(now)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !wellFormed(nonce) || len(nonce) > 64 || seen[nonce] {
 			t.Fatalf("nonce %q after %d others", nonce, len(seen))
 		}
-		seen[nonce] = true
+		if nonce <= last {
+			t.Fatalf("nonce %q after %q", nonce, last)
+		}
+		seen[nonce], last = true, nonce
+		now = now.Add(time.Duration(1+i*i) * time.Millisecond)
+	}
+}
+
+func TestNoncesOfOneMillisecondShareNothingButTheTime(t *testing.T) {
+	now := time.Now()
+	a, errA := newNonce(now)
+	b, errB := newNonce(now)
+	if errA != nil || errB != nil {
+		t.Fatal(errA, errB)
+	}
+	if a[:8] != b[:8] || a[8:16] == b[8:16] {
+		t.Fatalf("%q and %q", a, b)
 	}
 }

@@ -190,9 +190,9 @@ func mayBeTransaction(pool gorm.ConnPool) bool {
 // errTransaction is the error of what cannot run in a caller's transaction.
 var errTransaction = errors.New("not possible inside a transaction")
 
-// inTransaction reports whether the repository is provably inside one.
-func (r *Repository) inTransaction() bool {
-	_, ok := r.db.Statement.ConnPool.(gorm.TxCommitter)
+// inTransaction reports whether db is provably inside one.
+func inTransaction(db *gorm.DB) bool {
+	_, ok := db.Statement.ConnPool.(gorm.TxCommitter)
 	return ok
 }
 

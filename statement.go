@@ -14,6 +14,8 @@ import (
 // statements are a dialect's SQL on one table, ready to bind.
 type statements struct {
 	insert, consume, reason, valid, sweep statement
+	insertAsync, rotate                   statement // without SQL where the dialect has none
+	counted                               bool
 }
 
 // A statement is SQL in GORM's form, with a ? for every parameter.
@@ -26,6 +28,7 @@ type statement struct {
 type params struct {
 	id        uuid.UUID
 	nonce     string
+	next      string
 	now       time.Time
 	ttl       time.Duration
 	issuedAt  time.Time
@@ -40,6 +43,7 @@ type param func(d dialects.Dialect, p *params) any
 var paramsByName = map[string]param{
 	"@id":          func(_ dialects.Dialect, p *params) any { return p.id },
 	"@nonce":       func(_ dialects.Dialect, p *params) any { return p.nonce },
+	"@next":        func(_ dialects.Dialect, p *params) any { return p.next },
 	"@now":         func(d dialects.Dialect, p *params) any { return d.Instant(p.now) },
 	"@next_second": func(d dialects.Dialect, p *params) any { return d.Instant(p.now.Add(time.Second)) },
 	"@oldest":      func(d dialects.Dialect, p *params) any { return d.Instant(p.now.Add(-p.ttl)) },
@@ -52,16 +56,23 @@ var paramName = regexp.MustCompile(`@\w+`)
 
 func compileAll(d dialects.Dialect, t dialects.Table) (s statements, err error) {
 	text := d.SQL(t)
+	s.counted = text.Counted
 	for _, c := range []struct {
 		name, sql string
 		to        *statement
+		optional  bool
 	}{
-		{"Insert", text.Insert, &s.insert},
-		{"Consume", text.Consume, &s.consume},
-		{"Reason", text.Reason, &s.reason},
-		{"Valid", text.Valid, &s.valid},
-		{"Sweep", text.Sweep, &s.sweep},
+		{"Insert", text.Insert, &s.insert, false},
+		{"Consume", text.Consume, &s.consume, false},
+		{"Reason", text.Reason, &s.reason, false},
+		{"Valid", text.Valid, &s.valid, false},
+		{"Sweep", text.Sweep, &s.sweep, false},
+		{"InsertAsync", text.InsertAsync, &s.insertAsync, true},
+		{"Rotate", text.Rotate, &s.rotate, true},
 	} {
+		if c.optional && c.sql == "" {
+			continue
+		}
 		if *c.to, err = compile(c.sql); err != nil {
 			return s, fmt.Errorf("dialect %s: SQL.%s: %w", d.Name(), c.name, err)
 		}

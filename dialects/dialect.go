@@ -47,6 +47,7 @@ type Dialect interface {
 //	@next_second  the whole second after it
 //	@oldest       @now less the ttl of a consume
 //	@id, @issued_at, @expires_at   of the row that is inserted
+//	@next         the successor that a Rotate inserts, with those three
 //	@limit        the most rows that a statement may change
 //
 // A nonce must be matched byte for byte, whatever the column's collation. A
@@ -77,6 +78,22 @@ type SQL struct {
 	// Sweep deletes at most @limit rows that expired before @now, and passes
 	// over rows that another transaction holds, where rows are locked.
 	Sweep string
+
+	// What follows is optional: empty where the database cannot do it.
+
+	// InsertAsync is Insert as a transaction of its own that is not waited for
+	// until it is on disk. It is not sent inside of any other transaction.
+	InsertAsync string
+
+	// Rotate is Consume, Reason and Insert in one statement. It returns as many
+	// rows as this sum, and Exec must count them: 1 if the nonce was consumed,
+	// 2 if it is used, 3 if it is expired, 4 if it is unknown, and 4 more if
+	// @next is taken, where the rest is done all the same.
+	Rotate string
+
+	// Counted tells that Exec counts the rows that a SELECT returns, so that
+	// Valid need not read them.
+	Counted bool
 }
 
 // A Fault is what an error of a driver means to the statement that met it.

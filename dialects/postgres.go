@@ -41,6 +41,19 @@ func (postgres) SQL(t Table) SQL {
 	// DO NOTHING leaves a caller's transaction usable, and naming the column
 	// keeps a conflict of ids an error.
 	s.Insert = `INSERT INTO ` + table + columns + ` ON CONFLICT (nonce) DO NOTHING`
+	// The setting is the transaction's: in autocommit, this statement's.
+	s.InsertAsync = `INSERT INTO ` + table + ` (id, nonce, issued_at, expires_at)` +
+		` SELECT @id, @nonce, @issued_at, @expires_at FROM set_config('synchronous_commit', 'off', true)` +
+		` ON CONFLICT (nonce) DO NOTHING`
+	// The reason is that of the statement's snapshot, in which a row may look
+	// unused and fresh after another has won: that is used.
+	s.Rotate = `WITH spent AS (` + s.Consume + ` RETURNING 1), issued AS (INSERT INTO ` + table +
+		` (id, nonce, issued_at, expires_at) VALUES (@id, @next, @issued_at, @expires_at)` +
+		` ON CONFLICT (nonce) DO NOTHING RETURNING 1)` +
+		` SELECT FROM generate_series(1, CASE WHEN EXISTS (SELECT FROM spent) THEN 1` +
+		` ELSE coalesce((SELECT CASE WHEN used_at IS NULL AND NOT (` + fresh + `) THEN 3 ELSE 2 END FROM ` + table +
+		` WHERE nonce = @nonce), 4) END + CASE WHEN EXISTS (SELECT FROM issued) THEN 0 ELSE 4 END)`
+	s.Counted = true
 	// An array makes the planner look the ids up; IN (SELECT ...) scanned the
 	// whole table.
 	s.Sweep = `DELETE FROM ` + table + ` WHERE id = ANY(ARRAY(SELECT id FROM ` + table +

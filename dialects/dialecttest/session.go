@@ -43,6 +43,29 @@ var sessionCases = []testCase{
 			t.Fatalf("the caller's error became %v", carrying.Error)
 		}
 	}},
+	{name: "outside a transaction every call is one statement, and a rejected Consume two", run: func(t *testing.T, e *env) {
+		nonce, spare := e.issue(t, time.Minute), e.issue(t, time.Minute)
+		sent := statements(t, e.db)
+		want := func(call string, n int, err, want error) {
+			t.Helper()
+			wantIs(t, err, want)
+			if all := sent(); len(all) != n {
+				t.Errorf("%s sent %q", call, all)
+			}
+		}
+		_, err := e.Issue(ctx, time.Minute)
+		want("Issue", 1, err, nil)
+		_, err = e.Valid(ctx, nonce)
+		want("Valid", 1, err, nil)
+		want("Consume", 1, e.consume(nonce), nil)
+		want("Consume, rejected,", 2, e.consume(nonce), dpopnonce.ErrUsed)
+		if e.has.database == "postgres" {
+			_, err = e.Rotate(ctx, spare, time.Minute)
+			want("Rotate", 1, err, nil)
+			_, err = e.Rotate(ctx, spare, time.Minute)
+			want("Rotate, rejected,", 1, err, dpopnonce.ErrUsed)
+		}
+	}},
 	{name: "a DryRun db is refused", run: func(t *testing.T, e *env) {
 		dry := e.db.Session(&gorm.Session{DryRun: true})
 		if r, err := dpopnonce.NewRepository(dry, e.opts...); err == nil || r != nil {
