@@ -38,14 +38,30 @@ func (r *Repository) Consume(ctx context.Context, nonce string, ttl time.Duratio
 		return ErrUnknown
 	}
 	var rejection error
-	err = r.run(ctx, "consume", func(db *gorm.DB) (err error) {
-		rejection, err = r.consume(db, nonce, ttl)
+	plain := func() (err error) {
+		rejection, err = r.consumePlain(ctx, nonce, ttl)
 		return err
-	})
+	}
+	if r.groups == nil {
+		err = plain()
+	} else {
+		c := &call{ctx: ctx, nonce: nonce, ttl: ttl}
+		if err = r.groups.consume.do(c, plain); c.shared {
+			rejection = c.rejection
+		}
+	}
 	if err != nil {
 		return err
 	}
 	return rejection
+}
+
+func (r *Repository) consumePlain(ctx context.Context, nonce string, ttl time.Duration) (rejection, err error) {
+	err = r.run(ctx, "consume", func(db *gorm.DB) (err error) {
+		rejection, err = r.consume(db, nonce, ttl)
+		return err
+	})
+	return rejection, err
 }
 
 // Rotate is Consume and Issue at once: it spends nonce and returns the
@@ -67,19 +83,25 @@ func (r *Repository) Rotate(ctx context.Context, nonce string, ttl time.Duration
 		return r.issueBeside(ctx, ErrUnknown, ttl)
 	}
 	var rejection error
-	if r.statements.rotate.sql == "" {
-		err = r.runAtomically(ctx, "rotate", func(db *gorm.DB) (err error) {
-			if rejection, err = r.consume(db, nonce, ttl); err != nil {
-				return err
-			}
-			next, err = r.issue(db, ttl)
-			return err
-		})
+	plain := func() (err error) {
+		next, rejection, err = r.rotatePlain(ctx, nonce, ttl)
+		return err
+	}
+	if r.groups == nil {
+		err = plain()
 	} else {
-		err = r.run(ctx, "rotate", func(db *gorm.DB) (err error) {
-			next, rejection, err = r.rotate(db, nonce, ttl)
+		c := &call{ctx: ctx, nonce: nonce, ttl: ttl}
+		err = r.groups.rotate.do(c, func() (err error) {
+			if c.next == "" {
+				return plain()
+			}
+			next = c.next // it is stored, and only the consume has to be alone
+			rejection, err = r.consumePlain(ctx, nonce, ttl)
 			return err
 		})
+		if c.shared {
+			next, rejection = c.next, c.rejection
+		}
 	}
 	switch {
 	case err != nil:
@@ -88,6 +110,25 @@ func (r *Repository) Rotate(ctx context.Context, nonce string, ttl time.Duration
 		return r.issueBeside(ctx, rejection, ttl)
 	}
 	return next, rejection
+}
+
+// rotatePlain rotates for one caller. The successor is empty if it is taken.
+func (r *Repository) rotatePlain(ctx context.Context, nonce string, ttl time.Duration) (next string, rejection, err error) {
+	if r.statements.rotate.sql != "" {
+		err = r.run(ctx, "rotate", func(db *gorm.DB) (err error) {
+			next, rejection, err = r.rotate(db, nonce, ttl)
+			return err
+		})
+		return next, rejection, err
+	}
+	err = r.runAtomically(ctx, "rotate", func(db *gorm.DB) (err error) {
+		if rejection, err = r.consume(db, nonce, ttl); err != nil {
+			return err
+		}
+		next, err = r.issue(db, ttl)
+		return err
+	})
+	return next, rejection, err
 }
 
 // issueBeside issues the successor for an outcome that is certain already.

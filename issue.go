@@ -59,10 +59,20 @@ func (r *Repository) Issue(ctx context.Context, ttl time.Duration) (nonce string
 	if ttl, err = wholeTTL(ttl); err != nil {
 		return "", err
 	}
-	err = r.run(ctx, "issue", func(db *gorm.DB) (err error) {
-		nonce, err = r.issue(db, ttl)
-		return err
-	})
+	plain := func() error {
+		return r.run(ctx, "issue", func(db *gorm.DB) (err error) {
+			nonce, err = r.issue(db, ttl)
+			return err
+		})
+	}
+	if r.groups == nil {
+		err = plain()
+	} else {
+		c := &call{ctx: ctx, ttl: ttl}
+		if err = r.groups.issue.do(c, plain); c.shared {
+			nonce = c.next
+		}
+	}
 	if err != nil {
 		return "", err
 	}

@@ -41,6 +41,9 @@ type Repository struct {
 	statements statements
 	clock      func() time.Time
 	sweepBatch int
+
+	groupCommit bool
+	groups      *groups // nil without group commit, and in a caller's transaction
 }
 
 // An Option changes a default of NewRepository.
@@ -133,6 +136,12 @@ func (r *Repository) configure(db *gorm.DB, opts []Option) (err error) {
 		return err
 	}
 	r.bind(db)
+	if r.groupCommit && r.statements.consumeAll.sql == "" {
+		return fmt.Errorf("WithGroupCommit: dialect %s has no shared statements", r.dialect.Name())
+	}
+	if r.groupCommit && !r.callerTx {
+		r.groups = newGroups(r)
+	}
 	return nil
 }
 
@@ -147,6 +156,7 @@ func (r *Repository) configure(db *gorm.DB, opts []Option) (err error) {
 // a nil or DryRun tx, every call is an error.
 func (r *Repository) WithTx(tx *gorm.DB) *Repository {
 	clone := *r
+	clone.groups = nil
 	if clone.err = usable(tx); clone.err != nil {
 		clone.err = fmt.Errorf("dpopnonce: WithTx: %w", clone.err)
 		return &clone

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/attesto/dpopnonce"
 	"github.com/attesto/dpopnonce/dialects/dialecttest"
 	"gorm.io/driver/postgres"
 	"gorm.io/driver/sqlite"
@@ -17,14 +18,22 @@ func TestSQLite(t *testing.T) {
 	dialecttest.Run(t, openSQLite)
 }
 
-func TestPostgres(t *testing.T) {
+func TestSQLiteWithGroupCommit(t *testing.T) {
+	dialecttest.Run(t, openSQLite, dpopnonce.WithGroupCommit())
+}
+
+func TestPostgres(t *testing.T) { onEveryLevel(t) }
+
+func TestPostgresWithGroupCommit(t *testing.T) { onEveryLevel(t, dpopnonce.WithGroupCommit()) }
+
+func onEveryLevel(t *testing.T, opts ...dpopnonce.Option) {
 	for _, level := range []string{"read committed", "repeatable read", "serializable"} {
 		level := level
 		t.Run(level, func(t *testing.T) {
 			dsn := postgresDSN(t)
 			dialecttest.Run(t, func(tb testing.TB) *gorm.DB {
 				return open(tb, postgres.Open(dsn+"&default_transaction_isolation="+strings.ReplaceAll(level, " ", "%20")))
-			})
+			}, opts...)
 		})
 	}
 }

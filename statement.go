@@ -16,6 +16,9 @@ type statements struct {
 	insert, consume, reason, valid, sweep statement
 	insertAsync, rotate                   statement // without SQL where the dialect has none
 	counted                               bool
+
+	// Shared by many callers; those without SQL are not needed.
+	issueAll, consumeAll, rotateAll, updateAll, reasonAll, insertAll statement
 }
 
 // A statement is SQL in GORM's form, with a ? for every parameter.
@@ -34,6 +37,10 @@ type params struct {
 	issuedAt  time.Time
 	expiresAt time.Time
 	limit     int
+
+	nonces []string // presented by many callers, each once, in order
+	ids    []uuid.UUID
+	nexts  []string
 }
 
 // A param reads one value of params, as the dialect binds it.
@@ -50,6 +57,11 @@ var paramsByName = map[string]param{
 	"@issued_at":   func(d dialects.Dialect, p *params) any { return d.Instant(p.issuedAt) },
 	"@expires_at":  func(d dialects.Dialect, p *params) any { return d.Instant(p.expiresAt) },
 	"@limit":       func(_ dialects.Dialect, p *params) any { return p.limit },
+	"@nonces":      func(_ dialects.Dialect, p *params) any { return p.nonces },
+	"@nonce_array": func(_ dialects.Dialect, p *params) any { return textArray(p.nonces) },
+	"@id_array":    func(_ dialects.Dialect, p *params) any { return uuidArray(p.ids) },
+	"@next_array":  func(_ dialects.Dialect, p *params) any { return textArray(p.nexts) },
+	"@next_rows":   func(d dialects.Dialect, p *params) any { return newRows(d, p) },
 }
 
 var paramName = regexp.MustCompile(`@\w+`)
@@ -69,6 +81,12 @@ func compileAll(d dialects.Dialect, t dialects.Table) (s statements, err error) 
 		{"Sweep", text.Sweep, &s.sweep, false},
 		{"InsertAsync", text.InsertAsync, &s.insertAsync, true},
 		{"Rotate", text.Rotate, &s.rotate, true},
+		{"IssueAll", text.IssueAll, &s.issueAll, true},
+		{"ConsumeAll", text.ConsumeAll, &s.consumeAll, true},
+		{"RotateAll", text.RotateAll, &s.rotateAll, true},
+		{"UpdateAll", text.UpdateAll, &s.updateAll, true},
+		{"ReasonAll", text.ReasonAll, &s.reasonAll, true},
+		{"InsertAll", text.InsertAll, &s.insertAll, true},
 	} {
 		if c.optional && c.sql == "" {
 			continue

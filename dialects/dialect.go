@@ -91,6 +91,41 @@ type SQL struct {
 	// @next is taken, where the rest is done all the same.
 	Rotate string
 
+	// The statements of group commit, for many callers at once:
+	//
+	//	@nonces       what they present, each once, sorted, for IN
+	//	@nonce_array  the same as the text of an array
+	//	@next_rows    the rows of new nonces, for VALUES
+	//	@id_array, @next_array   their columns as the text of arrays
+	//
+	// Rows that another transaction holds must be passed over, where rows are
+	// locked. With a RotateAll, each statement is sent by itself; without, those
+	// of a call are run in one transaction.
+
+	// IssueAll is InsertAsync for @id_array and @next_array, and optional.
+	IssueAll string
+
+	// ConsumeAll is Consume for all, and returns a row of each nonce that it
+	// consumed and a text, which is not read. With an UpdateAll it only locks
+	// those rows, in the order of their nonces.
+	ConsumeAll string
+
+	// UpdateAll is Consume for @nonces, which ConsumeAll has locked: for a
+	// database whose UPDATE does not return rows.
+	UpdateAll string
+
+	// ReasonAll returns rows of a nonce and a text for all that are there: 'used',
+	// 'expired', or '' for one that looks unused and fresh.
+	ReasonAll string
+
+	// RotateAll is ConsumeAll, and inserts @id_array and @next_array. One more
+	// row has '' and how many it inserted, as text.
+	RotateAll string
+
+	// InsertAll is Insert for @next_rows. It is not needed with IssueAll and
+	// RotateAll.
+	InsertAll string
+
 	// Counted tells that Exec counts the rows that a SELECT returns, so that
 	// Valid need not read them.
 	Counted bool
@@ -146,7 +181,18 @@ func portable(table, matches string) SQL {
 	}
 }
 
-const columns = ` (id, nonce, issued_at, expires_at) VALUES (@id, @nonce, @issued_at, @expires_at)`
+// columns are those of a new row.
+const (
+	columns   = ` (id, nonce, issued_at, expires_at) `
+	newRow    = columns + `VALUES (@id, @nonce, @issued_at, @expires_at)`
+	successor = columns + `VALUES (@id, @next, @issued_at, @expires_at)`
+)
+
+// reasonAll is ReasonAll for a condition on nonce.
+func reasonAll(table, matches string) string {
+	return `SELECT nonce, CASE WHEN used_at IS NOT NULL THEN 'used' WHEN NOT (` + fresh +
+		`) THEN 'expired' ELSE '' END FROM ` + table + ` WHERE nonce ` + matches
+}
 
 // sqlState returns the SQLSTATE of a PostgreSQL driver's error, or "".
 func sqlState(err error) string {

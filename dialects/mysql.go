@@ -48,12 +48,20 @@ func (mysql) SQL(t Table) SQL {
 	s := portable(table, `nonce = @nonce AND CAST(nonce AS BINARY) = @nonce`)
 	// Plain: IGNORE swallows other faults, and ON DUPLICATE KEY UPDATE reports a
 	// row that it did not write under clientFoundRows.
-	s.Insert = `INSERT INTO ` + table + columns
+	s.Insert = `INSERT INTO ` + table + newRow
 	// A derived table, because LIMIT may not stand in an IN; read first and joined
 	// by id, because reading the table itself would wait for locked rows.
 	s.Sweep = `DELETE ` + table + ` FROM (SELECT id FROM ` + table +
 		` WHERE expires_at < @now ORDER BY expires_at LIMIT @limit FOR UPDATE SKIP LOCKED) AS expired` +
 		` STRAIGHT_JOIN ` + table + ` FORCE INDEX (PRIMARY) ON ` + table + `.id = expired.id`
+	// What a collation matches beyond the bytes is told apart by the nonces that
+	// are returned, and by their number.
+	s.ConsumeAll = `SELECT nonce, 'accepted' FROM ` + table + ` WHERE nonce IN @nonces AND used_at IS NULL AND ` + fresh +
+		` ORDER BY nonce FOR UPDATE SKIP LOCKED`
+	s.UpdateAll = `UPDATE ` + table + ` SET used_at = @now WHERE nonce IN @nonces AND CAST(nonce AS BINARY) IN @nonces` +
+		` AND used_at IS NULL AND ` + fresh
+	s.ReasonAll = reasonAll(table, `IN @nonces`)
+	s.InsertAll = `INSERT INTO ` + table + columns + `VALUES @next_rows`
 	return s
 }
 

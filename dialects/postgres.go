@@ -40,15 +40,14 @@ func (postgres) SQL(t Table) SQL {
 	s := portable(table, `nonce = @nonce`)
 	// DO NOTHING leaves a caller's transaction usable, and naming the column
 	// keeps a conflict of ids an error.
-	s.Insert = `INSERT INTO ` + table + columns + ` ON CONFLICT (nonce) DO NOTHING`
+	s.Insert = `INSERT INTO ` + table + newRow + ` ON CONFLICT (nonce) DO NOTHING`
 	// The setting is the transaction's: in autocommit, this statement's.
-	s.InsertAsync = `INSERT INTO ` + table + ` (id, nonce, issued_at, expires_at)` +
-		` SELECT @id, @nonce, @issued_at, @expires_at FROM set_config('synchronous_commit', 'off', true)` +
+	s.InsertAsync = `INSERT INTO ` + table + columns +
+		`SELECT @id, @nonce, @issued_at, @expires_at FROM set_config('synchronous_commit', 'off', true)` +
 		` ON CONFLICT (nonce) DO NOTHING`
 	// The reason is that of the statement's snapshot, in which a row may look
 	// unused and fresh after another has won: that is used.
-	s.Rotate = `WITH spent AS (` + s.Consume + ` RETURNING 1), issued AS (INSERT INTO ` + table +
-		` (id, nonce, issued_at, expires_at) VALUES (@id, @next, @issued_at, @expires_at)` +
+	s.Rotate = `WITH spent AS (` + s.Consume + ` RETURNING 1), issued AS (INSERT INTO ` + table + successor +
 		` ON CONFLICT (nonce) DO NOTHING RETURNING 1)` +
 		` SELECT FROM generate_series(1, CASE WHEN EXISTS (SELECT FROM spent) THEN 1` +
 		` ELSE coalesce((SELECT CASE WHEN used_at IS NULL AND NOT (` + fresh + `) THEN 3 ELSE 2 END FROM ` + table +
@@ -58,6 +57,22 @@ func (postgres) SQL(t Table) SQL {
 	// whole table.
 	s.Sweep = `DELETE FROM ` + table + ` WHERE id = ANY(ARRAY(SELECT id FROM ` + table +
 		` WHERE expires_at < @now ORDER BY expires_at LIMIT @limit FOR UPDATE SKIP LOCKED))`
+
+	s.IssueAll = `INSERT INTO ` + table + columns + `SELECT n.id, n.nonce, @issued_at, @expires_at` +
+		` FROM set_config('synchronous_commit', 'off', true),` +
+		` unnest(@id_array::uuid[], @next_array::text[]) AS n (id, nonce) ON CONFLICT (nonce) DO NOTHING`
+	// Rows are locked before they are updated, because only SELECT can skip
+	// those that somebody holds. A row that changed since has another ctid, and
+	// is asked for alone.
+	spend := `UPDATE ` + table + ` SET used_at = @now WHERE ctid = ANY(ARRAY(SELECT ctid FROM ` + table +
+		` WHERE nonce = ANY(@nonce_array::text[]) AND used_at IS NULL AND ` + fresh +
+		` ORDER BY nonce FOR UPDATE SKIP LOCKED)) AND used_at IS NULL RETURNING nonce`
+	s.ConsumeAll = spend + `, 'accepted'`
+	s.RotateAll = `WITH spent AS (` + spend + `), issued AS (INSERT INTO ` + table + columns +
+		`SELECT n.id, n.nonce, @issued_at, @expires_at` +
+		` FROM unnest(@id_array::uuid[], @next_array::text[]) AS n (id, nonce) ON CONFLICT (nonce) DO NOTHING RETURNING 1)` +
+		` SELECT nonce, 'accepted' FROM spent UNION ALL SELECT '', count(*)::text FROM issued`
+	s.ReasonAll = reasonAll(table, `= ANY(@nonce_array::text[])`)
 	return s
 }
 

@@ -3,6 +3,7 @@ package mysql
 import (
 	"testing"
 
+	"github.com/attesto/dpopnonce"
 	"github.com/attesto/dpopnonce/dialects/dialecttest"
 	"github.com/attesto/dpopnonce/integration/dbtest"
 	"gorm.io/driver/mysql"
@@ -23,4 +24,10 @@ func TestConformance(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestConformanceWithGroupCommit(t *testing.T) {
+	dialecttest.Run(t, func(tb testing.TB) *gorm.DB {
+		return dbtest.Open(tb, mysql.Open(dbtest.MySQL(tb)))
+	}, dpopnonce.WithGroupCommit())
 }

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+var (
+	operations  = []string{"issue", "consume", "valid", "rotate"}
+	callerCount = []int{1, 8, 32, 128}
+)
+
+// A cell is one store doing one operation with so many callers.
+type cell struct {
+	store, operation string
+	callers          int
+}
+
+// A sample is what one round measured in a cell.
+type sample struct {
+	perSecond float64
+	latencies []time.Duration
+}
+
+// run lets callers do an operation for a while, or until rows, the nonces that
+// are there to consume, are spent.
+func run(ctx context.Context, s store, operation string, callers int, length time.Duration, rows []string) (sample, error) {
+	var next, done atomic.Int64
+	step := func(id int) (func() error, error) {
+		switch operation {
+		case "issue":
+			return func() error { _, err := s.issue(ctx); return err }, nil
+		case "consume":
+			return func() error {
+				n := next.Add(1) - 1
+				if n >= int64(len(rows)) {
+					return errSpent
+				}
+				return s.consume(ctx, rows[n])
+			}, nil
+		case "valid":
+			n := id
+			return func() error {
+				n += 131
+				valid, err := s.valid(ctx, rows[n%len(rows)])
+				if err == nil && !valid {
+					return errRejected
+				}
+				return err
+			}, nil
+		default:
+			nonce, err := s.issue(ctx)
+			return func() (err error) { nonce, err = s.rotate(ctx, nonce); return err }, err
+		}
+	}
+	steps := make([]func() error, callers)
+	for i := range steps {
+		var err error
+		if steps[i], err = step(i); err != nil {
+			return sample{}, err
+		}
+	}
+	latencies := make([][]time.Duration, callers)
+	errs := make([]error, callers)
+	var wait sync.WaitGroup
+	start := time.Now()
+	end := start.Add(length)
+	for i, step := range steps {
+		wait.Go(func() {
+			for {
+				began := time.Now()
+				if began.After(end) {
+					return
+				}
+				if err := step(); err != nil {
+					if !errors.Is(err, errSpent) {
+						errs[i] = err
+					}
+					return
+				}
+				latencies[i] = append(latencies[i], time.Since(began))
+				done.Add(1)
+			}
+		})
+	}
+	wait.Wait()
+	elapsed := time.Since(start)
+	if err := errors.Join(errs...); err != nil {
+		return sample{}, fmt.Errorf("%s, %s, %d callers: %w", s.name, operation, callers, err)
+	}
+	result := sample{perSecond: float64(done.Load()) / elapsed.Seconds()}
+	for _, l := range latencies {
+		result.latencies = append(result.latencies, l...)
+	}
+	return result, nil
+}
+
+var errSpent = errors.New("no rows are left")
+
+// figures are the medians of a cell over all rounds.
+type figures struct {
+	perSecond, low, high float64 // median and the extremes
+	p50, p99             time.Duration
+	ratio                float64 // to the store by hand, median of the rounds' ratios
+}
+
+func summarize(samples map[cell][]sample, baseline string) map[cell]figures {
+	all := map[cell]figures{}
+	for c, rounds := range samples {
+		var rates, ratios []float64
+		var latencies []time.Duration
+		base := samples[cell{baseline, c.operation, c.callers}]
+		for i, s := range rounds {
+			rates = append(rates, s.perSecond)
+			ratios = append(ratios, s.perSecond/base[i].perSecond)
+			latencies = append(latencies, s.latencies...)
+		}
+		sort.Float64s(rates)
+		sort.Float64s(ratios)
+		all[c] = figures{perSecond: median(rates), low: rates[0], high: rates[len(rates)-1],
+			p50: percentile(latencies, 0.5), p99: percentile(latencies, 0.99), ratio: median(ratios)}
+	}
+	return all
+}
+
+func median(sorted []float64) float64 {
+	n := len(sorted)
+	if n%2 == 1 {
+		return sorted[n/2]
+	}
+	return (sorted[n/2-1] + sorted[n/2]) / 2
+}
+
+func percentile(latencies []time.Duration, p float64) time.Duration {
+	if len(latencies) == 0 {
+		return 0
+	}
+	sort.Slice(latencies, func(i, j int) bool { return latencies[i] < latencies[j] })
+	return latencies[int(p*float64(len(latencies)-1))]
+}

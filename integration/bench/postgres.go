@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/attesto/dpopnonce"
+	"github.com/jackc/pgx/v5/pgxpool"
+	_ "github.com/jackc/pgx/v5/stdlib"
+	gormpg "gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// poolSize is the same for every store.
+const poolSize = 32
+
+// A server is PostgreSQL as the stores use it.
+type server struct {
+	admin  *pgxpool.Pool
+	stores []store
+}
+
+func openPostgres(ctx context.Context, dsn string) (*server, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = poolSize
+	admin, err := pgxpool.NewWithConfig(ctx, config.Copy())
+	if err != nil {
+		return nil, err
+	}
+	if err := durable(ctx, admin); err != nil {
+		return nil, err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config.Copy())
+	if err != nil {
+		return nil, err
+	}
+	byStdlib, err := openPool(dsn)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{admin: admin, stores: []store{byPGX(pool), bySQL(byStdlib)}}
+	usual, err := openGORM(dsn)
+	if err != nil {
+		return nil, err
+	}
+	s.stores = append(s.stores, byModel(usual))
+	for _, l := range []struct {
+		name string
+		opts []dpopnonce.Option
+	}{{"dpopnonce", nil}, {"dpopnonce, group commit", []dpopnonce.Option{dpopnonce.WithGroupCommit()}}} {
+		db, err := openGORM(dsn)
+		if err != nil {
+			return nil, err
+		}
+		r, err := dpopnonce.NewRepository(db)
+		if err != nil {
+			return nil, err
+		}
+		if err := r.Migrate(ctx); err != nil {
+			return nil, err
+		}
+		library, err := byLibrary(l.name, db, l.opts...)
+		if err != nil {
+			return nil, err
+		}
+		s.stores = append(s.stores, library)
+	}
+	return s, nil
+}
+
+func openPool(dsn string) (*sql.DB, error) {
+	pool, err := sql.Open("pgx", dsn)
+	if err != nil {
+		return nil, err
+	}
+	pool.SetMaxOpenConns(poolSize)
+	pool.SetMaxIdleConns(poolSize)
+	return pool, nil
+}
+
+func openGORM(dsn string) (*gorm.DB, error) {
+	pool, err := openPool(dsn)
+	if err != nil {
+		return nil, err
+	}
+	return gorm.Open(gormpg.New(gormpg.Config{Conn: pool}), &gorm.Config{Logger: logger.Discard})
+}
+
+// durable refuses a server whose commits may be lost: figures of such a one
+// mean nothing.
+func durable(ctx context.Context, admin *pgxpool.Pool) error {
+	for _, setting := range []string{"fsync", "full_page_writes", "synchronous_commit"} {
+		var value string
+		if err := admin.QueryRow(ctx, "SHOW "+setting).Scan(&value); err != nil {
+			return err
+		}
+		if value != "on" {
+			return fmt.Errorf("%s is %s: want on", setting, value)
+		}
+	}
+	return nil
+}
+
+// fill empties the table, puts live rows in, and brings statistics up to date.
+func (s *server) fill(ctx context.Context, rows int) error {
+	if _, err := s.admin.Exec(ctx, "TRUNCATE "+table); err != nil {
+		return err
+	}
+	if _, err := s.add(ctx, "live", rows); err != nil {
+		return err
+	}
+	_, err := s.admin.Exec(ctx, "VACUUM ANALYZE "+table)
+	return err
+}
+
+// add stores so many nonces and returns them.
+func (s *server) add(ctx context.Context, prefix string, n int) ([]string, error) {
+	now := time.Now().UTC().Truncate(time.Second)
+	_, err := s.admin.Exec(ctx, `INSERT INTO `+table+` (id, nonce, issued_at, expires_at)
+		SELECT gen_random_uuid(), $1 || '-' || to_char(i, 'FM00000000') || '-' || repeat('x', 26), $3, $4
+		FROM generate_series(1, $2) AS i`, prefix, n, now, now.Add(ttl))
+	if err != nil {
+		return nil, err
+	}
+	nonces := make([]string, n)
+	for i := range nonces {
+		nonces[i] = fmt.Sprintf("%s-%08d-%026s", prefix, i+1, "")
+		nonces[i] = nonces[i][:len(prefix)+10] + "xxxxxxxxxxxxxxxxxxxxxxxxxx"
+	}
+	return nonces, nil
+}
+
+// compare runs every cell in every round, the stores next to each other.
+func (s *server) compare(ctx context.Context, rounds int, length time.Duration) (map[cell][]sample, error) {
+	samples := map[cell][]sample{}
+	for round := range rounds {
+		fmt.Fprintf(os.Stderr, "PostgreSQL: round %d of %d\n", round+1, rounds)
+		if err := s.fill(ctx, 50_000); err != nil {
+			return nil, err
+		}
+		live, err := s.add(ctx, "valid", 20_000)
+		if err != nil {
+			return nil, err
+		}
+		for _, operation := range operations {
+			for _, callers := range callerCount {
+				for i := range s.stores {
+					store := s.stores[(i+round)%len(s.stores)] // nobody is always first
+					rows := live
+					if operation == "consume" {
+						n := int(length.Seconds() * float64(6000+500*min(callers, 120)))
+						if rows, err = s.add(ctx, fmt.Sprintf("%d-%d-%d", round, callers, i), n); err != nil {
+							return nil, err
+						}
+					}
+					got, err := run(ctx, store, operation, callers, length, rows)
+					if err != nil {
+						return nil, err
+					}
+					c := cell{store.name, operation, callers}
+					samples[c] = append(samples[c], got)
+				}
+			}
+		}
+	}
+	return samples, nil
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/attesto/dpopnonce"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"gorm.io/gorm"
+)
+
+const (
+	table = "dpop_nonces"
+	ttl   = 5 * time.Minute
+)
+
+// A store is one way to do the same thing. Rotate of those written by hand is
+// a consume and then an issue.
+type store struct {
+	name    string
+	issue   func(context.Context) (string, error)
+	consume func(context.Context, string) error
+	valid   func(context.Context, string) (bool, error)
+	rotate  func(context.Context, string) (string, error)
+}
+
+var errRejected = errors.New("rejected")
+
+// The statements of the library, as one would write them by hand.
+const (
+	insertSQL = `INSERT INTO ` + table + ` (id, nonce, issued_at, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT (nonce) DO NOTHING`
+	updateSQL = `UPDATE ` + table + ` SET used_at = $1 WHERE nonce = $2 AND used_at IS NULL AND expires_at >= $3 AND issued_at >= $4`
+	selectSQL = `SELECT 1 FROM ` + table + ` WHERE nonce = $1 AND used_at IS NULL AND expires_at >= $2`
+)
+
+// newRow is what a hand-written insert binds: a random nonce, as most make it.
+func newRow() (nonce string, values []any, err error) {
+	var random [32]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return "", nil, err
+	}
+	id, err := uuid.NewV7()
+	nonce = base64.RawURLEncoding.EncodeToString(random[:])
+	now := time.Now().UTC().Truncate(time.Second)
+	return nonce, []any{id.String(), nonce, now, now.Add(ttl)}, err
+}
+
+func consumeValues(nonce string) []any {
+	now := time.Now().UTC().Truncate(time.Second)
+	return []any{now, nonce, now.Add(time.Second), now.Add(-ttl)}
+}
+
+// byHand makes a store from something that runs the statements.
+func byHand(name string, exec func(ctx context.Context, sql string, values ...any) (int64, error),
+	query func(ctx context.Context, sql string, values ...any) (bool, error)) store {
+	s := store{name: name}
+	s.issue = func(ctx context.Context) (string, error) {
+		nonce, values, err := newRow()
+		if err != nil {
+			return "", err
+		}
+		_, err = exec(ctx, insertSQL, values...)
+		return nonce, err
+	}
+	s.consume = func(ctx context.Context, nonce string) error {
+		rows, err := exec(ctx, updateSQL, consumeValues(nonce)...)
+		if err == nil && rows != 1 {
+			return errRejected
+		}
+		return err
+	}
+	s.valid = func(ctx context.Context, nonce string) (bool, error) {
+		return query(ctx, selectSQL, nonce, time.Now().UTC().Truncate(time.Second).Add(time.Second))
+	}
+	s.rotate = func(ctx context.Context, nonce string) (string, error) {
+		if err := s.consume(ctx, nonce); err != nil {
+			return "", err
+		}
+		return s.issue(ctx)
+	}
+	return s
+}
+
+func byPGX(pool *pgxpool.Pool) store {
+	return byHand("pgx by hand", func(ctx context.Context, sql string, values ...any) (int64, error) {
+		tag, err := pool.Exec(ctx, sql, values...)
+		return tag.RowsAffected(), err
+	}, func(ctx context.Context, sql string, values ...any) (bool, error) {
+		var one int
+		err := pool.QueryRow(ctx, sql, values...).Scan(&one)
+		return one == 1, err
+	})
+}
+
+func bySQL(pool *sql.DB) store {
+	return byHand("database/sql by hand", func(ctx context.Context, query string, values ...any) (int64, error) {
+		done, err := pool.ExecContext(ctx, query, values...)
+		if err != nil {
+			return 0, err
+		}
+		return done.RowsAffected()
+	}, func(ctx context.Context, query string, values ...any) (bool, error) {
+		var one int
+		err := pool.QueryRowContext(ctx, query, values...).Scan(&one)
+		return one == 1, err
+	})
+}
+
+// byModel is GORM as most people write it: a default transaction, models and
+// conditions.
+func byModel(db *gorm.DB) store {
+	s := store{name: "gorm, the usual way"}
+	s.issue = func(ctx context.Context) (string, error) {
+		nonce, _, err := newRow()
+		if err != nil {
+			return "", err
+		}
+		now := time.Now()
+		return nonce, db.WithContext(ctx).Create(&dpopnonce.DPoPNonce{Nonce: nonce, IssuedAt: now, ExpiresAt: now.Add(ttl)}).Error
+	}
+	s.consume = func(ctx context.Context, nonce string) error {
+		v := consumeValues(nonce)
+		done := db.WithContext(ctx).Model(&dpopnonce.DPoPNonce{}).
+			Where("nonce = ? AND used_at IS NULL AND expires_at >= ? AND issued_at >= ?", nonce, v[2], v[3]).Update("used_at", v[0])
+		if done.Error == nil && done.RowsAffected != 1 {
+			return errRejected
+		}
+		return done.Error
+	}
+	s.valid = func(ctx context.Context, nonce string) (bool, error) {
+		var row dpopnonce.DPoPNonce
+		err := db.WithContext(ctx).Where("nonce = ? AND used_at IS NULL AND expires_at > ?", nonce, time.Now().UTC()).Take(&row).Error
+		return err == nil, err
+	}
+	s.rotate = func(ctx context.Context, nonce string) (string, error) {
+		if err := s.consume(ctx, nonce); err != nil {
+			return "", err
+		}
+		return s.issue(ctx)
+	}
+	return s
+}
+
+func byLibrary(name string, db *gorm.DB, opts ...dpopnonce.Option) (store, error) {
+	r, err := dpopnonce.NewRepository(db, opts...)
+	if err != nil {
+		return store{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return store{
+		name:    name,
+		issue:   func(ctx context.Context) (string, error) { return r.Issue(ctx, ttl) },
+		consume: func(ctx context.Context, nonce string) error { return r.Consume(ctx, nonce, ttl) },
+		valid:   r.Valid,
+		rotate:  func(ctx context.Context, nonce string) (string, error) { return r.Rotate(ctx, nonce, ttl) },
+	}, nil
+}

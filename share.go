@@ -1,0 +1,288 @@
+package dpopnonce
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/attesto/dpopnonce/dialects"
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// groups are the queues of a repository with group commit.
+type groups struct {
+	issue, consume, rotate group
+}
+
+func newGroups(r *Repository) *groups {
+	return &groups{
+		issue:   group{share: r.shareIssue},
+		consume: group{share: r.shareConsume},
+		rotate:  group{share: r.shareRotate},
+	}
+}
+
+// errEachAlone is the outcome of a shared statement that left nothing behind:
+// each caller has to run the plain one.
+var errEachAlone = errors.New("each caller alone")
+
+func (r *Repository) shareIssue(ctx context.Context, calls []*call) error {
+	p, err := r.successors(calls)
+	if err != nil {
+		return err
+	}
+	insert := r.statements.issueAll
+	if insert.sql == "" {
+		insert = r.statements.insertAll
+	}
+	err = r.run(ctx, "issue", func(db *gorm.DB) error { return r.insertAll(db, insert, &p) })
+	if err == nil {
+		hand(calls, p.nexts)
+	}
+	return err
+}
+
+func (r *Repository) shareConsume(ctx context.Context, calls []*call) error {
+	p := r.presented(calls)
+	verdicts, err := r.spendAll(ctx, "consume", r.statements.consumeAll, &p)
+	if err == nil {
+		settle(calls, verdicts)
+	}
+	return err
+}
+
+func (r *Repository) shareRotate(ctx context.Context, calls []*call) error {
+	p, err := r.successors(calls)
+	if err != nil {
+		return err
+	}
+	asked := r.presented(calls)
+	p.nonces, p.now = asked.nonces, asked.now
+	verdicts, err := r.spendAll(ctx, "rotate", r.statements.rotateAll, &p)
+	if err != nil {
+		return err
+	}
+	settle(calls, verdicts)
+	if verdicts[allIssued] == fmt.Sprint(len(calls)) {
+		hand(calls, p.nexts)
+	} // else one is taken, and each caller issues another
+	return nil
+}
+
+const (
+	accepted  = "accepted"
+	allIssued = "" // no nonce: the count of successors stands under it
+)
+
+// spendAll consumes p.nonces, and inserts p.nexts if there are any, all in one
+// commit. It returns, by nonce, accepted, used, expired, or "" if it is to be
+// asked for alone, and nothing for one that is unknown.
+func (r *Repository) spendAll(ctx context.Context, call string, one statement, p *params) (verdicts map[string]string, err error) {
+	if r.statements.rotateAll.sql != "" {
+		var spent map[string]string
+		err = r.run(ctx, call, func(db *gorm.DB) (err error) {
+			spent, err = r.queryPairs(db, one, p)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		err = r.run(ctx, call, func(db *gorm.DB) (err error) {
+			verdicts, err = r.reasons(db, p, spent)
+			return err
+		})
+		return verdicts, err
+	}
+	err = r.runAtomically(ctx, call, func(db *gorm.DB) error {
+		spent, err := r.spendInTransaction(db, p)
+		if err != nil {
+			return err
+		}
+		if verdicts, err = r.reasons(db, p, spent); err != nil || len(p.nexts) == 0 {
+			return err
+		}
+		verdicts[allIssued] = fmt.Sprint(len(p.nexts))
+		return r.insertAll(db, r.statements.insertAll, p)
+	})
+	return verdicts, err
+}
+
+// spendInTransaction consumes p.nonces and returns those that were. Where
+// UPDATE returns no rows they are locked first, and all of them must be
+// updated.
+func (r *Repository) spendInTransaction(db *gorm.DB, p *params) (map[string]string, error) {
+	spent, err := r.queryPairs(db, r.statements.consumeAll, p)
+	if err != nil || r.statements.updateAll.sql == "" {
+		return spent, err
+	}
+	locked := *p
+	locked.nonces = nil
+	for _, nonce := range p.nonces {
+		if _, ok := spent[nonce]; ok {
+			locked.nonces = append(locked.nonces, nonce)
+		}
+	}
+	if len(locked.nonces) == 0 {
+		return spent, nil
+	}
+	rows, err := r.exec(db, r.statements.updateAll, &locked)
+	if err == nil && rows != int64(len(locked.nonces)) {
+		err = errEachAlone
+	}
+	return spent, err
+}
+
+// reasons adds to the nonces that were spent the reasons of those that were
+// not.
+func (r *Repository) reasons(db *gorm.DB, p *params, spent map[string]string) (map[string]string, error) {
+	verdicts := map[string]string{}
+	for _, nonce := range p.nonces {
+		if _, ok := spent[nonce]; !ok {
+			var err error
+			if verdicts, err = r.queryPairs(db, r.statements.reasonAll, p); err != nil {
+				return nil, err
+			}
+			break
+		}
+	}
+	for nonce, value := range spent {
+		verdicts[nonce] = accepted
+		if nonce == allIssued {
+			verdicts[nonce] = value
+		}
+	}
+	return verdicts, nil
+}
+
+// insertAll inserts all of p.nexts or none.
+func (r *Repository) insertAll(db *gorm.DB, insert statement, p *params) error {
+	rows, err := r.exec(db, insert, p)
+	switch {
+	case err != nil && r.dialect.Fault(err) == dialects.Duplicate:
+		return errEachAlone
+	case err == nil && rows != int64(len(p.nexts)):
+		return errEachAlone
+	}
+	return err
+}
+
+// settle gives every call its verdict. Of those who present the same nonce one
+// is accepted, one that has not given up if there is such.
+func settle(calls []*call, verdicts map[string]string) {
+	winners := make(map[string]*call, len(calls))
+	for _, c := range calls {
+		if w := winners[c.nonce]; w == nil || w.ctx.Err() != nil && c.ctx.Err() == nil {
+			winners[c.nonce] = c
+		}
+	}
+	for _, c := range calls {
+		switch verdict, found := verdicts[c.nonce]; {
+		case !found:
+			c.rejection = ErrUnknown
+		case verdict == accepted && winners[c.nonce] == c:
+			c.rejection = nil
+		case verdict == accepted, verdict == "used":
+			c.rejection = ErrUsed
+		case verdict == "expired":
+			c.rejection = ErrExpired
+		default:
+			c.alone = true
+		}
+	}
+}
+
+// hand gives every call its new nonce.
+func hand(calls []*call, nexts []string) {
+	for i, c := range calls {
+		c.next = nexts[i]
+	}
+}
+
+// presented are the nonces of calls, each once and sorted: rows are locked in
+// one order everywhere.
+func (r *Repository) presented(calls []*call) params {
+	p := params{now: r.now(), ttl: calls[0].ttl, nonces: make([]string, 0, len(calls))}
+	seen := make(map[string]bool, len(calls))
+	for _, c := range calls {
+		if !seen[c.nonce] {
+			seen[c.nonce] = true
+			p.nonces = append(p.nonces, c.nonce)
+		}
+	}
+	sort.Strings(p.nonces)
+	return p
+}
+
+// successors are a new nonce for every call.
+func (r *Repository) successors(calls []*call) (p params, err error) {
+	clock := r.clock()
+	p = params{ttl: calls[0].ttl, ids: make([]uuid.UUID, len(calls)), nexts: make([]string, len(calls))}
+	p.issuedAt = wholeSecond(clock)
+	p.expiresAt = p.issuedAt.Add(p.ttl)
+	for i := range calls {
+		if p.nexts[i], err = newNonce(clock); err != nil {
+			return p, err
+		}
+		if p.ids[i], err = uuid.NewV7(); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
+}
+
+// queryPairs runs s on db and returns its rows, the second column by the first.
+func (r *Repository) queryPairs(db *gorm.DB, s statement, p *params) (map[string]string, error) {
+	rows, err := r.fresh(db).Raw(s.sql, s.bind(r.dialect, p)...).Rows()
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	pairs := make(map[string]string, len(p.nonces))
+	for rows.Next() {
+		var first, second string
+		if err := rows.Scan(&first, &second); err != nil {
+			return nil, err
+		}
+		pairs[first] = second
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return pairs, rows.Close()
+}
+
+// textArray binds a PostgreSQL array of text that has neither quotes nor
+// backslashes.
+type textArray []string
+
+func (a textArray) Value() (driver.Value, error) {
+	if len(a) == 0 {
+		return "{}", nil
+	}
+	return `{"` + strings.Join(a, `","`) + `"}`, nil
+}
+
+func uuidArray(ids []uuid.UUID) textArray {
+	texts := make(textArray, len(ids))
+	for i, id := range ids {
+		texts[i] = id.String()
+	}
+	return texts
+}
+
+// newRows binds the rows of an INSERT ... VALUES, whose number GORM would put
+// between parentheses.
+func newRows(d dialects.Dialect, p *params) clause.Expr {
+	rows := make([]string, len(p.nexts))
+	vars := make([]any, 0, 4*len(p.nexts))
+	for i, next := range p.nexts {
+		rows[i] = "(?, ?, ?, ?)"
+		vars = append(vars, p.ids[i], next, d.Instant(p.issuedAt), d.Instant(p.expiresAt))
+	}
+	return clause.Expr{SQL: strings.Join(rows, ", "), Vars: vars}
+}
