@@ -13,7 +13,7 @@ import (
 // integration/bench.
 const (
 	groupPlain  = 8   // plain statements in flight before calls begin to queue
-	groupShared = 2   // shared statements in flight
+	groupShared = 2   // shared statements in flight; both are 1 where writers take turns
 	groupBatch  = 256 // calls in one statement
 )
 
@@ -67,6 +67,8 @@ type batch struct {
 type group struct {
 	share func(context.Context, []*call) error // sets the outcomes
 
+	maxPlain, maxShared int
+
 	mu            sync.Mutex
 	plain, shared int // statements in flight
 	queue         []*call
@@ -76,7 +78,7 @@ type group struct {
 // is c as a statement of its own.
 func (g *group) do(c *call, plain func() error) error {
 	g.mu.Lock()
-	if len(g.queue) == 0 && (g.shared == 0 && g.plain < groupPlain || g.shared+g.plain < groupShared) {
+	if len(g.queue) == 0 && (g.shared == 0 && g.plain < g.maxPlain || g.shared+g.plain < g.maxShared) {
 		g.plain++
 		g.mu.Unlock()
 		defer g.leave()
@@ -136,7 +138,7 @@ func (g *group) leave() {
 // start sends the queue if there is a slot. A call that found none is sent by
 // whoever frees one.
 func (g *group) start() {
-	if g.shared == groupShared {
+	if g.shared == g.maxShared {
 		return
 	}
 	if ctx, b := g.take(); b != nil {

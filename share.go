@@ -20,11 +20,13 @@ type groups struct {
 }
 
 func newGroups(r *Repository) *groups {
-	return &groups{
-		issue:   group{share: r.shareIssue},
-		consume: group{share: r.shareConsume},
-		rotate:  group{share: r.shareRotate},
+	of := func(share func(context.Context, []*call) error) group {
+		if r.statements.serial {
+			return group{share: share, maxPlain: 1, maxShared: 1}
+		}
+		return group{share: share, maxPlain: groupPlain, maxShared: groupShared}
 	}
+	return &groups{issue: of(r.shareIssue), consume: of(r.shareConsume), rotate: of(r.shareRotate)}
 }
 
 // errEachAlone is the outcome of a shared statement that left nothing behind:
@@ -120,18 +122,17 @@ func (r *Repository) spendInTransaction(db *gorm.DB, p *params) (map[string]stri
 	if err != nil || r.statements.updateAll.sql == "" {
 		return spent, err
 	}
-	locked := *p
-	locked.nonces = nil
+	p.locked = nil
 	for _, nonce := range p.nonces {
-		if _, ok := spent[nonce]; ok {
-			locked.nonces = append(locked.nonces, nonce)
+		if id, ok := spent[nonce]; ok {
+			p.locked = append(p.locked, id)
 		}
 	}
-	if len(locked.nonces) == 0 {
-		return spent, nil
+	if len(p.locked) == 0 {
+		return nil, nil
 	}
-	rows, err := r.exec(db, r.statements.updateAll, &locked)
-	if err == nil && rows != int64(len(locked.nonces)) {
+	rows, err := r.exec(db, r.statements.updateAll, p)
+	if err == nil && rows != int64(len(p.locked)) {
 		err = errEachAlone
 	}
 	return spent, err

@@ -15,7 +15,7 @@ import (
 type statements struct {
 	insert, consume, reason, valid, sweep statement
 	insertAsync, rotate                   statement // without SQL where the dialect has none
-	counted                               bool
+	counted, serial                       bool
 
 	// Shared by many callers; those without SQL are not needed.
 	issueAll, consumeAll, rotateAll, updateAll, reasonAll, insertAll statement
@@ -39,6 +39,7 @@ type params struct {
 	limit     int
 
 	nonces []string // presented by many callers, each once, in order
+	locked []string // the ids of those that are locked
 	ids    []uuid.UUID
 	nexts  []string
 }
@@ -58,6 +59,7 @@ var paramsByName = map[string]param{
 	"@expires_at":  func(d dialects.Dialect, p *params) any { return d.Instant(p.expiresAt) },
 	"@limit":       func(_ dialects.Dialect, p *params) any { return p.limit },
 	"@nonces":      func(_ dialects.Dialect, p *params) any { return p.nonces },
+	"@locked":      func(_ dialects.Dialect, p *params) any { return p.locked },
 	"@nonce_array": func(_ dialects.Dialect, p *params) any { return textArray(p.nonces) },
 	"@id_array":    func(_ dialects.Dialect, p *params) any { return uuidArray(p.ids) },
 	"@next_array":  func(_ dialects.Dialect, p *params) any { return textArray(p.nexts) },
@@ -68,7 +70,7 @@ var paramName = regexp.MustCompile(`@\w+`)
 
 func compileAll(d dialects.Dialect, t dialects.Table) (s statements, err error) {
 	text := d.SQL(t)
-	s.counted = text.Counted
+	s.counted, s.serial = text.Counted, text.Serial
 	for _, c := range []struct {
 		name, sql string
 		to        *statement

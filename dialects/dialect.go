@@ -95,6 +95,7 @@ type SQL struct {
 	//
 	//	@nonces       what they present, each once, sorted, for IN
 	//	@nonce_array  the same as the text of an array
+	//	@locked       the ids of the rows that ConsumeAll locked, for IN
 	//	@next_rows    the rows of new nonces, for VALUES
 	//	@id_array, @next_array   their columns as the text of arrays
 	//
@@ -106,12 +107,12 @@ type SQL struct {
 	IssueAll string
 
 	// ConsumeAll is Consume for all, and returns a row of each nonce that it
-	// consumed and a text, which is not read. With an UpdateAll it only locks
-	// those rows, in the order of their nonces.
+	// consumed and its id. With an UpdateAll it only locks those rows, in the
+	// order of their nonces.
 	ConsumeAll string
 
-	// UpdateAll is Consume for @nonces, which ConsumeAll has locked: for a
-	// database whose UPDATE does not return rows.
+	// UpdateAll is Consume for the ids that ConsumeAll returned: for a database
+	// whose UPDATE does not return rows.
 	UpdateAll string
 
 	// ReasonAll returns rows of a nonce and a text for all that are there: 'used',
@@ -125,6 +126,10 @@ type SQL struct {
 	// InsertAll is Insert for @next_rows. It is not needed with IssueAll and
 	// RotateAll.
 	InsertAll string
+
+	// Serial tells that writers take turns, so that more than one statement in
+	// flight only makes them wait.
+	Serial bool
 
 	// Counted tells that Exec counts the rows that a SELECT returns, so that
 	// Valid need not read them.

@@ -43,9 +43,12 @@ func (mysql) Schema(t Table) []string {
 
 func (mysql) SQL(t Table) SQL {
 	table := t.Quoted("`")
+	// The optimizer scans small tables, and a scan locks, or waits for, the rows of
+	// other callers. Without the index, the hint is an error.
+	byNonce := table + " FORCE INDEX (`" + t.NonceIndex() + "`)"
 	// The first comparison finds the row by its index; the second holds where a
 	// column's collation ignores case, accents or trailing spaces.
-	s := portable(table, `nonce = @nonce AND CAST(nonce AS BINARY) = @nonce`)
+	s := portable(byNonce, `nonce = @nonce AND CAST(nonce AS BINARY) = @nonce`)
 	// Plain: IGNORE swallows other faults, and ON DUPLICATE KEY UPDATE reports a
 	// row that it did not write under clientFoundRows.
 	s.Insert = `INSERT INTO ` + table + newRow
@@ -55,12 +58,12 @@ func (mysql) SQL(t Table) SQL {
 		` WHERE expires_at < @now ORDER BY expires_at LIMIT @limit FOR UPDATE SKIP LOCKED) AS expired` +
 		` STRAIGHT_JOIN ` + table + ` FORCE INDEX (PRIMARY) ON ` + table + `.id = expired.id`
 	// What a collation matches beyond the bytes is told apart by the nonces that
-	// are returned, and by their number.
-	s.ConsumeAll = `SELECT nonce, 'accepted' FROM ` + table + ` WHERE nonce IN @nonces AND used_at IS NULL AND ` + fresh +
+	// are returned.
+	s.ConsumeAll = `SELECT nonce, id FROM ` + byNonce + ` WHERE nonce IN @nonces AND used_at IS NULL AND ` + fresh +
 		` ORDER BY nonce FOR UPDATE SKIP LOCKED`
-	s.UpdateAll = `UPDATE ` + table + ` SET used_at = @now WHERE nonce IN @nonces AND CAST(nonce AS BINARY) IN @nonces` +
+	s.UpdateAll = `UPDATE ` + table + ` FORCE INDEX (PRIMARY) SET used_at = @now WHERE id IN @locked` +
 		` AND used_at IS NULL AND ` + fresh
-	s.ReasonAll = reasonAll(table, `IN @nonces`)
+	s.ReasonAll = reasonAll(byNonce, `IN @nonces`)
 	s.InsertAll = `INSERT INTO ` + table + columns + `VALUES @next_rows`
 	return s
 }
@@ -80,6 +83,8 @@ func (mysql) Fault(err error) Fault {
 			return Other
 		}
 		return Duplicate
+	case 1176: // ER_KEY_DOES_NOT_EXITS
+		return NoUniqueIndex
 	case 1050, 1061: // ER_TABLE_EXISTS_ERROR, ER_DUP_KEYNAME
 		return Exists
 	}

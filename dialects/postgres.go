@@ -67,11 +67,11 @@ func (postgres) SQL(t Table) SQL {
 	spend := `UPDATE ` + table + ` SET used_at = @now WHERE ctid = ANY(ARRAY(SELECT ctid FROM ` + table +
 		` WHERE nonce = ANY(@nonce_array::text[]) AND used_at IS NULL AND ` + fresh +
 		` ORDER BY nonce FOR UPDATE SKIP LOCKED)) AND used_at IS NULL RETURNING nonce`
-	s.ConsumeAll = spend + `, 'accepted'`
+	s.ConsumeAll = spend + `, id`
 	s.RotateAll = `WITH spent AS (` + spend + `), issued AS (INSERT INTO ` + table + columns +
 		`SELECT n.id, n.nonce, @issued_at, @expires_at` +
 		` FROM unnest(@id_array::uuid[], @next_array::text[]) AS n (id, nonce) ON CONFLICT (nonce) DO NOTHING RETURNING 1)` +
-		` SELECT nonce, 'accepted' FROM spent UNION ALL SELECT '', count(*)::text FROM issued`
+		` SELECT nonce, '' FROM spent UNION ALL SELECT '', count(*)::text FROM issued`
 	s.ReasonAll = reasonAll(table, `= ANY(@nonce_array::text[])`)
 	return s
 }

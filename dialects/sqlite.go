@@ -46,9 +46,10 @@ func (sqlite) SQL(t Table) SQL {
 	s.Insert = `INSERT INTO ` + table + newRow + ` ON CONFLICT (nonce) DO NOTHING`
 	s.Sweep = `DELETE FROM ` + table + ` WHERE id IN (SELECT id FROM ` + table +
 		` WHERE expires_at < @now ORDER BY expires_at LIMIT @limit)`
+	s.Serial = true
 	// Needs SQLite 3.35, for RETURNING.
 	s.ConsumeAll = `UPDATE ` + table + ` SET used_at = @now WHERE nonce COLLATE BINARY IN @nonces AND used_at IS NULL AND ` +
-		fresh + ` RETURNING nonce, 'accepted'`
+		fresh + ` RETURNING nonce, id`
 	s.ReasonAll = reasonAll(table, `IN @nonces`)
 	s.InsertAll = `INSERT INTO ` + table + columns + `VALUES @next_rows ON CONFLICT (nonce) DO NOTHING`
 	return s

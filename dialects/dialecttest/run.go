@@ -27,7 +27,7 @@ import (
 // The options go to every repository of the suite, before its own table and
 // clock. A case that does not apply to the database is not run.
 func Run(t *testing.T, open func(testing.TB) *gorm.DB, opts ...dpopnonce.Option) {
-	has := featuresOf(t, open(t))
+	has := featuresOf(t, open(t), opts)
 	for _, group := range []struct {
 		name  string
 		cases []testCase
@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(testing.TB) *gorm.DB, opts ...dpopnonce.Option)
 		{"Rotate", rotateCases},
 		{"Valid", validCases},
 		{"Concurrency", concurrencyCases},
+		{"GroupCommit", groupCases},
 		{"Transaction", transactionCases},
 		{"Session", sessionCases},
 		{"Sweep", sweepCases},
@@ -71,10 +72,13 @@ type features struct {
 	bindsUTC   bool   // the driver stores a time.Time as the instant it is
 	hooks      bool   // the session runs the model's hooks
 	savepoints bool   // a nested transaction is a savepoint
+
+	groupCommit bool // the dialect has shared statements
 }
 
-func featuresOf(t *testing.T, db *gorm.DB) features {
+func featuresOf(t *testing.T, db *gorm.DB, opts []dpopnonce.Option) features {
 	name := db.Dialector.Name()
+	_, noGroupCommit := dpopnonce.NewRepository(db, append(opts[:len(opts):len(opts)], dpopnonce.WithGroupCommit())...)
 	return features{
 		database:   name,
 		rowLocks:   name == "postgres" || name == "mysql",
@@ -82,6 +86,8 @@ func featuresOf(t *testing.T, db *gorm.DB) features {
 		bindsUTC:   name != "mysql" || bindsUTC(t, db),
 		hooks:      !db.Statement.SkipHooks,
 		savepoints: !db.DisableNestedTransaction,
+
+		groupCommit: noGroupCommit == nil,
 	}
 }
 
