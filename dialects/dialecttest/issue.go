@@ -147,6 +147,14 @@ var insertCases = []testCase{
 				if err := e.db.Session(&gorm.Session{NewDB: true}).Table(e.table).Create(&row).Error; err != nil {
 					t.Fatal(err)
 				}
+				used := noon.Add(time.Second / 2).In(zone)
+				spent := dpopnonce.DPoPNonce{Nonce: "spent-" + zone.String(), IssuedAt: row.IssuedAt, ExpiresAt: row.ExpiresAt, UsedAt: &used}
+				if err := e.db.Session(&gorm.Session{NewDB: true}).Table(e.table).Create(&spent).Error; err != nil {
+					t.Fatal(err)
+				}
+				if *spent.UsedAt != noon || used == noon {
+					t.Fatalf("created %+v, and the caller's time became %v", spent, used)
+				}
 				if row.ID.Version() != 7 || row.IssuedAt != noon || row.ExpiresAt != noon.Add(time.Minute) {
 					t.Fatalf("created %+v", row)
 				}

@@ -1,0 +1,100 @@
+package postgres
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/attesto/dpopnonce"
+	"github.com/attesto/dpopnonce/integration/dbtest"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+)
+
+// A wire counts the round trips of a connection: whenever the client writes
+// after it has read, or for the first time.
+type wire struct {
+	net.Conn
+	trips *atomic.Int64
+	wrote atomic.Bool
+}
+
+func (w *wire) Write(b []byte) (int, error) {
+	if !w.wrote.Swap(true) {
+		w.trips.Add(1)
+	}
+	return w.Conn.Write(b)
+}
+
+func (w *wire) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	if n > 0 {
+		w.wrote.Store(false)
+	}
+	return n, err
+}
+
+func TestRoundTripsOnTheWire(t *testing.T) {
+	var trips atomic.Int64
+	config, err := pgx.ParseConfig(dbtest.Postgres(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := config.DialFunc
+	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		return &wire{Conn: conn, trips: &trips}, err
+	}
+	pool := stdlib.OpenDB(*config)
+	pool.SetMaxOpenConns(1)
+	table := dbtest.Name(t)
+	for name, opts := range map[string][]dpopnonce.Option{
+		"plain":        {dpopnonce.WithTable(table)},
+		"group commit": {dpopnonce.WithTable(table), dpopnonce.WithGroupCommit()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// GORM's own default transaction is on: the library takes no part in it.
+			db, err := gorm.Open(postgres.New(postgres.Config{Conn: pool}), &gorm.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := dbtest.Repository(t, db, opts...)
+			ctx := t.Context()
+			var nonce string
+			calls := []struct {
+				name string
+				call func() error
+				want error
+				n    int64
+			}{
+				{"Issue", func() (err error) { nonce, err = r.Issue(ctx, time.Minute); return err }, nil, 1},
+				{"Valid", func() error { _, err := r.Valid(ctx, nonce); return err }, nil, 1},
+				{"Rotate", func() (err error) { nonce, err = r.Rotate(ctx, nonce, time.Minute); return err }, nil, 1},
+				{"Consume", func() error { return r.Consume(ctx, nonce, time.Minute) }, nil, 1},
+				{"Rotate, rejected", func() error { _, err := r.Rotate(ctx, nonce, time.Minute); return err }, dpopnonce.ErrUsed, 1},
+				{"Consume, rejected", func() error { return r.Consume(ctx, nonce, time.Minute) }, dpopnonce.ErrUsed, 2},
+			}
+			for round := range 2 { // statements are prepared in the first
+				for _, c := range calls {
+					before := trips.Load()
+					if err := c.call(); err != c.want {
+						t.Fatalf("%s: got %v", c.name, err)
+					}
+					if n := trips.Load() - before; round > 0 && n != c.n {
+						t.Errorf("%s: %d round trips, want %d", c.name, n, c.n)
+					}
+				}
+			}
+		})
+	}
+	if _, err := pool.Exec("DROP TABLE " + table); err != nil {
+		t.Error(err)
+	}
+	if err := pool.Close(); err != nil {
+		t.Error(err)
+	}
+}
