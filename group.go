@@ -61,9 +61,8 @@ type batch struct {
 	cancel context.CancelFunc
 }
 
-// A group is a queue for calls of one kind. It starts a goroutine when there
-// are calls in the queue that a free slot can take, which ends when there are
-// none.
+// A group is a queue for calls of one kind. A goroutine serves it for as long as
+// there are calls in it.
 type group struct {
 	share func(context.Context, []*call) error // sets the outcomes
 
@@ -86,6 +85,7 @@ func (g *group) do(c *call, plain func() error) error {
 	}
 	c.done = make(chan struct{})
 	g.queue = append(g.queue, c)
+	g.start()
 	g.mu.Unlock()
 
 	select {
@@ -135,10 +135,11 @@ func (g *group) leave() {
 	g.start()
 }
 
-// start sends the queue if there is a slot. A call that found none is sent by
-// whoever frees one.
+// start sends the queue if there is a slot for it: plain statements may be
+// waiting for rows that somebody holds, and those in the queue do not. Where
+// writers take turns, it waits for them, too.
 func (g *group) start() {
-	if g.shared == g.maxShared {
+	if g.shared == g.maxShared || g.maxPlain == 1 && g.plain > 0 {
 		return
 	}
 	if ctx, b := g.take(); b != nil {

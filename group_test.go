@@ -8,10 +8,14 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
 )
 
-// blocked is a group whose plain statements are all in flight until release is
-// called, and whose shared ones are recorded.
+// blocked is a group with one slot, which a plain statement has until release is
+// called, and whose shared statements are recorded.
 type blocked struct {
 	group
 	release func()
@@ -23,7 +27,7 @@ type blocked struct {
 
 func newBlocked(t *testing.T, share func(context.Context, []*call) error) *blocked {
 	t.Helper()
-	b := &blocked{group: group{maxPlain: groupPlain, maxShared: groupShared}}
+	b := &blocked{group: group{maxPlain: 1, maxShared: 1}}
 	b.share = func(ctx context.Context, calls []*call) error {
 		b.mu.Lock()
 		b.batches = append(b.batches, calls)
@@ -32,18 +36,15 @@ func newBlocked(t *testing.T, share func(context.Context, []*call) error) *block
 		return share(ctx, calls)
 	}
 	hold := make(chan struct{})
-	var done sync.WaitGroup
-	for i := 0; i < groupPlain; i++ {
-		done.Add(1)
-		go func() {
-			defer done.Done()
-			if err := b.do(&call{ctx: context.Background()}, func() error { <-hold; return nil }); err != nil {
-				t.Error(err)
-			}
-		}()
+	done := make(chan error)
+	go func() { done <- b.do(&call{ctx: context.Background()}, func() error { <-hold; return nil }) }()
+	b.await(func() bool { return b.plain == 1 })
+	b.release = func() {
+		close(hold)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	}
-	b.await(func() bool { return b.plain == groupPlain })
-	b.release = func() { close(hold); done.Wait() }
 	return b
 }
 
@@ -118,6 +119,31 @@ func TestWhatQueuesTravelsTogetherAndNothingStays(t *testing.T) {
 	if len(b.batches) != 1 || len(b.batches[0]) != 20 {
 		t.Fatalf("%d statements", len(b.batches))
 	}
+}
+
+func TestPlainStatementsThatWaitDoNotHoldUpTheQueue(t *testing.T) {
+	g := &group{maxPlain: groupPlain, maxShared: groupShared, share: succeed}
+	hold := make(chan struct{})
+	var done sync.WaitGroup
+	for i := 0; i < groupPlain; i++ {
+		done.Add(1)
+		go func() {
+			defer done.Done()
+			_ = g.do(&call{ctx: context.Background()}, func() error { <-hold; return nil })
+		}()
+	}
+	(&blocked{}).await(func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.plain == groupPlain
+	})
+	for i := 0; i < 3; i++ {
+		if err := g.do(&call{ctx: context.Background()}, noPlain(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(hold)
+	done.Wait()
 }
 
 func TestABatchIsBoundedAndOfOneTTL(t *testing.T) {
@@ -282,5 +308,36 @@ func TestOfThoseWhoPresentOneNonceOneWhoIsStillThereIsAccepted(t *testing.T) {
 		if calls[i].rejection != want {
 			t.Errorf("caller %d: %v", i, calls[i].rejection)
 		}
+	}
+}
+
+func TestARepositoryInsideATransactionSharesNothing(t *testing.T) {
+	db, err := gorm.Open(sqlite.Open(":memory:"), &gorm.Config{Logger: logger.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	r, err := NewRepository(db, WithGroupCommit())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.groups == nil {
+		t.Error("nothing is shared outside")
+	}
+	if r.WithTx(db).groups != nil {
+		t.Error("WithTx shares")
+	}
+	if err := db.Connection(func(conn *gorm.DB) error {
+		inside, err := NewRepository(conn, WithGroupCommit())
+		if err == nil && inside.groups != nil {
+			t.Error("a connection shares")
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -115,7 +115,7 @@ var sweepCases = []testCase{
 		if e.count(t, "1 = 1") != 0 || sweeps != 3 {
 			t.Fatalf("%d rows are left after %d sweeps", e.count(t, "1 = 1"), sweeps)
 		}
-		if !strings.Contains(log.text(), "out of order") {
+		if !strings.Contains(log.text(), "dpopnonce: sweep: out of order") {
 			t.Fatalf("not logged: %s", log.text())
 		}
 	}},
