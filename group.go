@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -85,7 +86,9 @@ func (g *group) do(c *call, plain func() error) error {
 	}
 	c.done = make(chan struct{})
 	g.queue = append(g.queue, c)
-	g.start()
+	if g.shared == 0 { // plain statements may be waiting for rows that somebody holds
+		g.start()
+	}
 	g.mu.Unlock()
 
 	select {
@@ -135,22 +138,30 @@ func (g *group) leave() {
 	g.start()
 }
 
-// start sends the queue if there is a slot for it: plain statements may be
-// waiting for rows that somebody holds, and those in the queue do not. Where
-// writers take turns, it waits for them, too.
+// start serves the queue if there is a slot for it. Where writers take turns,
+// that is not before the plain statement has ended.
 func (g *group) start() {
-	if g.shared == g.maxShared || g.maxPlain == 1 && g.plain > 0 {
+	if len(g.queue) == 0 || g.shared == g.maxShared || g.maxPlain == 1 && g.plain > 0 {
 		return
 	}
-	if ctx, b := g.take(); b != nil {
-		g.shared++
-		go g.serve(ctx, b)
-	}
+	g.shared++
+	go g.serve()
 }
 
-// serve sends batches until the queue is empty.
-func (g *group) serve(ctx context.Context, b *batch) {
-	for b != nil {
+// serve sends batches until the queue is empty. Before each it lets callers go
+// first who are about to queue, above all those whom the last one has answered.
+func (g *group) serve() {
+	for {
+		runtime.Gosched()
+		g.mu.Lock()
+		ctx, b := g.take()
+		if b == nil {
+			g.shared--
+			g.mu.Unlock()
+			return
+		}
+		g.mu.Unlock()
+
 		err := g.send(ctx, b.calls)
 		g.mu.Lock()
 		b.cancel()
@@ -161,9 +172,6 @@ func (g *group) serve(ctx context.Context, b *batch) {
 				c.err = err
 			}
 			close(c.done)
-		}
-		if ctx, b = g.take(); b == nil {
-			g.shared--
 		}
 		g.mu.Unlock()
 	}
