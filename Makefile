@@ -39,6 +39,10 @@ check: ## Check formatting, go.mod files and staticcheck in every module.
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
+.PHONY: bench
+bench: ## Measure against the same statements by hand, into integration/bench (15 minutes; BENCH=-short: two).
+	cd integration && ../scripts/with-databases go run ./bench $(BENCH)
+
 .PHONY: fuzz
 fuzz: ## Fuzz the nonce check and the changesets, 30 seconds each.
 	go test -run '^$$' -fuzz FuzzWellFormed -fuzztime 30s .

@@ -31,7 +31,7 @@ func (postgres) Schema(t Table) []string {
   issued_at timestamptz NOT NULL,
   expires_at timestamptz NOT NULL,
   used_at timestamptz
-) WITH (fillfactor = 90)`,
+) WITH (fillfactor = 85)`,
 		`CREATE UNIQUE INDEX IF NOT EXISTS "` + t.NonceIndex() + `" ON ` + table + ` (nonce)`,
 		`CREATE INDEX IF NOT EXISTS "` + t.ExpiresAtIndex() + `" ON ` + table + ` (expires_at)`,
 	}

@@ -1,51 +1,96 @@
 // Command bench measures the store against the same statements written by
 // hand, in interleaved rounds of one run: absolute figures drift, ratios hold.
+// It prints a report in markdown; a full run also writes it to RESULTS.md, and
+// a chart, into the directory named by -out.
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
+
+	"github.com/attesto/dpopnonce/dialects"
 )
 
+// sweepSQL is the statement whose plan is shown.
+var sweepSQL = dialects.Postgres().SQL(dialects.Table{Name: table}).Sweep
+
+// A scale says how much is measured.
+type scale struct {
+	rounds                int
+	length                time.Duration
+	issued, expired, live int
+}
+
 func main() {
-	short := flag.Bool("short", false, "finish in two minutes")
+	short := flag.Bool("short", false, "finish in two minutes, and write nothing")
+	out := flag.String("out", "bench", "directory of RESULTS.md and the chart")
 	flag.Parse()
-	if err := bench(context.Background(), *short); err != nil {
+	size := scale{rounds: 7, length: 400 * time.Millisecond, issued: 300_000, expired: 1_000_000, live: 200_000}
+	if *short {
+		size = scale{rounds: 3, length: 80 * time.Millisecond, issued: 30_000, expired: 50_000, live: 20_000}
+		*out = ""
+	}
+	if err := bench(context.Background(), size, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func bench(ctx context.Context, short bool) error {
+func bench(ctx context.Context, size scale, out string) error {
 	dsn := os.Getenv("POSTGRES_DSN")
 	if dsn == "" {
 		return errors.New("POSTGRES_DSN is not set: run make bench")
-	}
-	rounds, length := 7, 400*time.Millisecond
-	if short {
-		rounds, length = 3, 120*time.Millisecond
 	}
 	s, err := openPostgres(ctx, dsn)
 	if err != nil {
 		return err
 	}
-	samples, err := s.compare(ctx, rounds, length)
+	sync, err := syncCost()
+	if err != nil {
+		return err
+	}
+	var version string
+	if err := s.admin.QueryRow(ctx, "SELECT 'PostgreSQL ' || current_setting('server_version')").Scan(&version); err != nil {
+		return err
+	}
+	var text bytes.Buffer
+	r := report{&text}
+	r.head(version, size.rounds, size.length, sync)
+
+	samples, err := s.compare(ctx, size.rounds, size.length)
 	if err != nil {
 		return err
 	}
 	all := summarize(samples, s.stores[0].name)
-	for _, operation := range operations {
-		for _, callers := range callerCount {
-			for _, store := range s.stores {
-				f := all[cell{store.name, operation, callers}]
-				fmt.Printf("%-8s %4d %-26s %8.0f/s [%6.0f %6.0f] p50 %8v p99 %8v ratio %.2f\n", operation, callers, store.name,
-					f.perSecond, f.low, f.high, f.p50.Round(time.Microsecond), f.p99.Round(time.Microsecond), f.ratio)
-			}
-		}
+	r.table("PostgreSQL", all, s.stores, callerCount)
+	facts, err := s.facts(ctx, dsn, size.issued)
+	if err != nil {
+		return err
 	}
-	return nil
+	r.facts(facts)
+	onSQLite, stores, err := compareSQLite(ctx, size.rounds, size.length)
+	if err != nil {
+		return err
+	}
+	r.table("SQLite, WAL, synchronous FULL", summarize(onSQLite, stores[0].name), stores, []int{1, 8, 32})
+	swept, err := s.sweepUnderLoad(ctx, dsn, size.expired, size.live)
+	if err != nil {
+		return err
+	}
+	r.sweep(swept)
+
+	fmt.Print(text.String())
+	if out == "" {
+		return nil
+	}
+	if err := os.WriteFile(filepath.Join(out, "RESULTS.md"), text.Bytes(), 0o644); err != nil {
+		return err
+	}
+	return chart(filepath.Join(out, "ratios.svg"), all, s.stores)
 }

@@ -1,54 +1,24 @@
 package postgres
 
 import (
-	"context"
-	"net"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/attesto/dpopnonce"
 	"github.com/attesto/dpopnonce/integration/dbtest"
+	"github.com/attesto/dpopnonce/integration/wire"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 )
 
-// A wire counts the round trips of a connection: whenever the client writes
-// after it has read, or for the first time.
-type wire struct {
-	net.Conn
-	trips *atomic.Int64
-	wrote atomic.Bool
-}
-
-func (w *wire) Write(b []byte) (int, error) {
-	if !w.wrote.Swap(true) {
-		w.trips.Add(1)
-	}
-	return w.Conn.Write(b)
-}
-
-func (w *wire) Read(b []byte) (int, error) {
-	n, err := w.Conn.Read(b)
-	if n > 0 {
-		w.wrote.Store(false)
-	}
-	return n, err
-}
-
 func TestRoundTripsOnTheWire(t *testing.T) {
-	var trips atomic.Int64
 	config, err := pgx.ParseConfig(dbtest.Postgres(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	dial := config.DialFunc
-	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dial(ctx, network, address)
-		return &wire{Conn: conn, trips: &trips}, err
-	}
+	trips := wire.Count(config)
 	pool := stdlib.OpenDB(*config)
 	pool.SetMaxOpenConns(1)
 	table := dbtest.Name(t)

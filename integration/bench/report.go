@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"time"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/plotutil"
+	"gonum.org/v1/plot/vg"
+)
+
+// report writes the figures as markdown.
+type report struct{ w io.Writer }
+
+func (r report) line(format string, values ...any) { fmt.Fprintf(r.w, format+"\n", values...) }
+
+func (r report) head(version string, rounds int, length, sync time.Duration) {
+	r.line("# Results\n")
+	r.line("Written by `make bench` on %s: %s, %d cores, the load beside the server, pool %d, %d interleaved rounds of %v a cell, medians. "+
+		"A write and its fsync take %v here. Absolute figures drift from run to run, the ratios hold.\n",
+		time.Now().Format(time.DateOnly), version, runtime.NumCPU(), poolSize, rounds, length, sync.Round(10*time.Microsecond))
+}
+
+func (r report) table(title string, all map[cell]figures, stores []store, callers []int) {
+	r.line("## %s\n", title)
+	for _, operation := range operations {
+		r.line("| %s | callers | calls/s | lowest to highest round | p50 | p99 | ratio to %s |", operation, stores[0].name)
+		r.line("|---|---:|---:|---:|---:|---:|---:|")
+		for _, n := range callers {
+			for _, s := range stores {
+				f := all[cell{s.name, operation, n}]
+				r.line("| %s | %d | %.0f | %.0f to %.0f | %v | %v | %.2f |", s.name, n, f.perSecond, f.low, f.high,
+					f.p50.Round(time.Microsecond), f.p99.Round(time.Microsecond), f.ratio)
+			}
+		}
+		r.line("")
+	}
+}
+
+func (r report) facts(all []fact) {
+	r.line("## PostgreSQL, other figures\n\n| | |\n|---|---:|")
+	for _, f := range all {
+		r.line("| %s | %s |", f.name, f.value)
+	}
+	r.line("")
+}
+
+func (r report) sweep(s sweepResult) {
+	r.line("## Sweeping under load\n")
+	r.line("%d expired rows among %d live ones, 8 callers rotating: p99 of a rotate %v without the sweep, %v beside it (%.1f times), which took %v.\n",
+		s.expired, s.live, s.without.Round(10*time.Microsecond), s.with.Round(10*time.Microsecond),
+		float64(s.with)/float64(s.without), s.took.Round(100*time.Millisecond))
+	r.line("```\n%s\n```", s.plan)
+}
+
+// chart draws the ratios of the library to the statements by hand.
+func chart(path string, all map[cell]figures, stores []store) error {
+	p := plot.New()
+	p.Title.Text = "Calls per second, by hand = 1 (PostgreSQL)"
+	p.Y.Label.Text = "ratio"
+	p.Y.Min = 0
+	p.Legend.Top, p.Legend.Left = true, true
+	p.Add(plotter.NewGrid())
+	var names []string
+	for _, operation := range operations {
+		for _, n := range callerCount {
+			names = append(names, fmt.Sprintf("%s\n%d", operation, n))
+		}
+	}
+	const width = 9
+	for i, s := range stores {
+		var values plotter.Values
+		for _, operation := range operations {
+			for _, n := range callerCount {
+				values = append(values, all[cell{s.name, operation, n}].ratio)
+			}
+		}
+		bars, err := plotter.NewBarChart(values, vg.Points(width))
+		if err != nil {
+			return err
+		}
+		bars.Color = plotutil.Color(i)
+		bars.LineStyle.Width = 0
+		bars.Offset = vg.Points(width * (float64(i) - float64(len(stores)-1)/2))
+		p.Add(bars)
+		p.Legend.Add(s.name, bars)
+	}
+	p.NominalX(names...)
+	return p.Save(26*vg.Centimeter, 11*vg.Centimeter, path)
+}

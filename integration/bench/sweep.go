@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/attesto/dpopnonce"
+)
+
+// A sweepResult is what rotating callers noticed of a sweep.
+type sweepResult struct {
+	expired, live int
+	without, with time.Duration // p99 of a rotate
+	took          time.Duration
+	plan          string
+}
+
+// sweepUnderLoad lets 8 callers rotate, first alone and then beside a sweep.
+func (s *server) sweepUnderLoad(ctx context.Context, dsn string, expired, live int) (result sweepResult, err error) {
+	fmt.Fprintf(os.Stderr, "PostgreSQL: sweep of %d rows\n", expired)
+	result.expired, result.live = expired, live
+	if err := s.fill(ctx, live); err != nil {
+		return result, err
+	}
+	if _, err := s.admin.Exec(ctx, `INSERT INTO `+table+` (id, nonce, issued_at, expires_at)
+		SELECT gen_random_uuid(), 'expired-' || i, now() - interval '1 hour', now() - interval '1 second' * (1 + i % 3000)
+		FROM generate_series(1, $1) AS i`, expired); err != nil {
+		return result, err
+	}
+	if _, err := s.admin.Exec(ctx, "VACUUM ANALYZE "+table); err != nil {
+		return result, err
+	}
+	if _, err := s.admin.Exec(ctx, "CHECKPOINT"); err != nil {
+		return result, err
+	}
+	db, err := openGORM(dsn)
+	if err != nil {
+		return result, err
+	}
+	r, err := dpopnonce.NewRepository(db)
+	if err != nil {
+		return result, err
+	}
+	library := s.stores[3]
+	const length = 8 * time.Second
+	alone, err := run(ctx, library, "rotate", 8, length, nil)
+	if err != nil {
+		return result, err
+	}
+	result.without = percentile(alone.latencies, 0.99)
+
+	if result.plan, err = s.plan(ctx, strings.NewReplacer("@now", "now()", "@limit", "1000").Replace(sweepSQL)); err != nil {
+		return result, err
+	}
+	swept := make(chan error, 1)
+	start := time.Now()
+	go func() {
+		n, err := r.Sweep(ctx)
+		if err == nil && n < int64(expired) {
+			err = fmt.Errorf("swept %d rows of %d", n, expired)
+		}
+		swept <- err
+	}()
+	var latencies []time.Duration
+	for {
+		beside, err := run(ctx, library, "rotate", 8, 500*time.Millisecond, nil)
+		if err != nil {
+			return result, err
+		}
+		latencies = append(latencies, beside.latencies...)
+		select {
+		case err := <-swept:
+			result.took = time.Since(start)
+			result.with = percentile(latencies, 0.99)
+			return result, err
+		default:
+		}
+	}
+}
