@@ -33,7 +33,7 @@ func main() {
 	flag.Parse()
 	size := scale{rounds: 7, length: 400 * time.Millisecond, issued: 300_000, expired: 1_000_000, live: 200_000}
 	if *short {
-		size = scale{rounds: 3, length: 80 * time.Millisecond, issued: 30_000, expired: 50_000, live: 20_000}
+		size = scale{rounds: 2, length: 100 * time.Millisecond, issued: 30_000, expired: 50_000, live: 20_000}
 		*out = ""
 	}
 	if err := bench(context.Background(), size, *out); err != nil {

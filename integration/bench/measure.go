@@ -30,6 +30,10 @@ type sample struct {
 // run lets callers do an operation for a while, or until rows, the nonces that
 // are there to consume, are spent.
 func run(ctx context.Context, s store, operation string, callers int, length time.Duration, rows []string) (sample, error) {
+	if s.outside != nil {
+		perSecond, err := s.outside(ctx, operation, callers)
+		return sample{perSecond: perSecond}, err
+	}
 	var next, done atomic.Int64
 	step := func(id int) (func() error, error) {
 		switch operation {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/attesto/dpopnonce"
@@ -20,8 +21,10 @@ const poolSize = 32
 
 // A server is PostgreSQL as the stores use it.
 type server struct {
-	admin  *pgxpool.Pool
-	stores []store
+	admin    *pgxpool.Pool
+	stores   []store
+	library  store // without group commit
+	prefixes atomic.Int64
 }
 
 func openPostgres(ctx context.Context, dsn string) (*server, error) {
@@ -71,6 +74,12 @@ func openPostgres(ctx context.Context, dsn string) (*server, error) {
 			return nil, err
 		}
 		s.stores = append(s.stores, library)
+		if len(l.opts) == 0 {
+			s.library = library
+		}
+	}
+	if path := findPgbench(); path != "" {
+		s.stores = append(s.stores, s.byPgbench(path, dsn))
 	}
 	return s, nil
 }
@@ -154,7 +163,7 @@ func (s *server) compare(ctx context.Context, rounds int, length time.Duration) 
 				for i := range s.stores {
 					store := s.stores[(i+round)%len(s.stores)] // nobody is always first
 					rows := live
-					if operation == "consume" {
+					if operation == "consume" && store.outside == nil {
 						n := int(length.Seconds() * float64(6000+500*min(callers, 120)))
 						if rows, err = s.add(ctx, fmt.Sprintf("%d-%d-%d", round, callers, i), n); err != nil {
 							return nil, err

@@ -32,8 +32,11 @@ func (r report) table(title string, all map[cell]figures, stores []store, caller
 		for _, n := range callers {
 			for _, s := range stores {
 				f := all[cell{s.name, operation, n}]
-				r.line("| %s | %d | %.0f | %.0f to %.0f | %v | %v | %.2f |", s.name, n, f.perSecond, f.low, f.high,
-					f.p50.Round(time.Microsecond), f.p99.Round(time.Microsecond), f.ratio)
+				p50, p99 := f.p50.Round(time.Microsecond).String(), f.p99.Round(time.Microsecond).String()
+				if s.outside != nil {
+					p50, p99 = "", ""
+				}
+				r.line("| %s | %d | %.0f | %.0f to %.0f | %s | %s | %.2f |", s.name, n, f.perSecond, f.low, f.high, p50, p99, f.ratio)
 			}
 		}
 		r.line("")

@@ -28,6 +28,9 @@ type store struct {
 	consume func(context.Context, string) error
 	valid   func(context.Context, string) (bool, error)
 	rotate  func(context.Context, string) (string, error)
+
+	// outside measures by itself, in calls per second; nil for all but pgbench.
+	outside func(ctx context.Context, operation string, callers int) (float64, error)
 }
 
 var errRejected = errors.New("rejected")

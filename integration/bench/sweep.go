@@ -44,7 +44,7 @@ func (s *server) sweepUnderLoad(ctx context.Context, dsn string, expired, live i
 	if err != nil {
 		return result, err
 	}
-	library := s.stores[3]
+	library := s.library
 	const length = 8 * time.Second
 	alone, err := run(ctx, library, "rotate", 8, length, nil)
 	if err != nil {

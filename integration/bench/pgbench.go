@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+)
+
+// findPgbench returns pgbench's path, or "" where it is not installed.
+func findPgbench() string {
+	if path, err := exec.LookPath("pgbench"); err == nil {
+		return path
+	}
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/pgbench")
+	if err != nil || len(found) == 0 {
+		return ""
+	}
+	return found[len(found)-1]
+}
+
+// pgbenchScripts are the statements by hand, with a nonce of its own for every
+// transaction of every client.
+var pgbenchScripts = map[string]string{
+	"issue":   pgbenchInsert,
+	"consume": "\\set i :i + 1\n" + pgbenchUpdate("to_char(:i::int * :clients::int + :client_id::int, 'FM00000000')"),
+	"valid": "\\set n random(1, 20000)\n" + `SELECT 1 FROM ` + table + ` WHERE nonce = 'valid-' || to_char(:n::int, 'FM00000000')` +
+		` || '-xxxxxxxxxxxxxxxxxxxxxxxxxx' AND used_at IS NULL AND expires_at >= now();` + "\n",
+	"rotate": "\\set i :i + 1\n" + pgbenchUpdate("to_char(:i::int * :clients::int + :client_id::int, 'FM00000000')") + pgbenchInsert,
+}
+
+const pgbenchInsert = `INSERT INTO ` + table + ` (id, nonce, issued_at, expires_at) VALUES (gen_random_uuid(),` +
+	` encode(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()), 'hex'), now(), now() + interval '5 minutes')` +
+	` ON CONFLICT (nonce) DO NOTHING;` + "\n"
+
+func pgbenchUpdate(number string) string {
+	return `UPDATE ` + table + ` SET used_at = now() WHERE nonce = :prefix::text || '-' || ` + number +
+		` || '-xxxxxxxxxxxxxxxxxxxxxxxxxx' AND used_at IS NULL AND expires_at >= now() AND issued_at >= now() - interval '5 minutes';` + "\n"
+}
+
+var tps = regexp.MustCompile(`tps = ([0-9.]+)`)
+
+// byPgbench is the statements by pgbench -M prepared, for a second each.
+func (s *server) byPgbench(path, dsn string) store {
+	return store{name: "pgbench -M prepared", outside: func(ctx context.Context, operation string, callers int) (float64, error) {
+		prefix := strconv.Itoa(int(s.prefixes.Add(1)))
+		if operation == "consume" || operation == "rotate" {
+			if _, err := s.add(ctx, prefix, 25_000); err != nil {
+				return 0, err
+			}
+		}
+		script, err := os.CreateTemp("", "pgbench-*.sql")
+		if err != nil {
+			return 0, err
+		}
+		defer os.Remove(script.Name())
+		if _, err := script.WriteString(pgbenchScripts[operation]); err != nil {
+			return 0, err
+		}
+		if err := script.Close(); err != nil {
+			return 0, err
+		}
+		n := strconv.Itoa(callers)
+		out, err := exec.CommandContext(ctx, path, "-n", "-M", "prepared", "-T", "1", "-c", n, "-j", "2", "-f", script.Name(),
+			"-D", "i=0", "-D", "clients="+n, "-D", "prefix="+prefix, dsn).CombinedOutput()
+		found := tps.FindSubmatch(out)
+		if err != nil || found == nil {
+			return 0, fmt.Errorf("pgbench: %w: %s", err, out)
+		}
+		return strconv.ParseFloat(string(found[1]), 64)
+	}}
+}
