@@ -46,11 +46,11 @@ func (strict) SQL(t dialects.Table) dialects.SQL {
 	return dialects.SQL{
 		Insert: "INSERT INTO " + table + " (expires_at, issued_at, nonce, id)" +
 			" VALUES (@expires_at, @issued_at, @nonce, @id) ON CONFLICT (nonce) DO NOTHING",
-		Consume: "UPDATE " + table + " SET used_at = @now WHERE id IN (SELECT id FROM " + table + " WHERE nonce = @nonce)" +
+		Consume: "UPDATE " + table + " SET used_at = @now WHERE id IN (SELECT id FROM " + table + " WHERE nonce = @nonce COLLATE BINARY)" +
 			" AND used_at IS NULL AND issued_at >= @oldest AND expires_at >= @next_second",
 		Reason: "SELECT iif(used_at IS NULL AND expires_at < @next_second OR issued_at < @oldest AND used_at IS NULL," +
-			" 'expired', 'used') FROM " + table + " WHERE nonce = @nonce",
-		Valid: "SELECT nonce FROM " + table + " WHERE nonce = @nonce AND used_at IS NULL AND expires_at > @now" +
+			" 'expired', 'used') FROM " + table + " WHERE nonce = @nonce COLLATE BINARY",
+		Valid: "SELECT nonce FROM " + table + " WHERE nonce = @nonce COLLATE BINARY AND used_at IS NULL AND expires_at > @now" +
 			" AND expires_at >= @next_second",
 		Sweep: "DELETE FROM " + table + " WHERE id IN (SELECT id FROM " + table + " WHERE expires_at < @now LIMIT @limit)",
 	}
