@@ -2,16 +2,13 @@ package dpopnonce
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"sort"
-	"strings"
 
 	"github.com/attesto/dpopnonce/dialects"
 	"github.com/google/uuid"
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 )
 
 // groups are the queues of a repository with group commit.
@@ -255,35 +252,4 @@ func (r *Repository) queryPairs(db *gorm.DB, s statement, p *params) (map[string
 		return nil, err
 	}
 	return pairs, rows.Close()
-}
-
-// textArray binds a PostgreSQL array of text that has neither quotes nor
-// backslashes.
-type textArray []string
-
-func (a textArray) Value() (driver.Value, error) {
-	if len(a) == 0 {
-		return "{}", nil
-	}
-	return `{"` + strings.Join(a, `","`) + `"}`, nil
-}
-
-func uuidArray(ids []uuid.UUID) textArray {
-	texts := make(textArray, len(ids))
-	for i, id := range ids {
-		texts[i] = id.String()
-	}
-	return texts
-}
-
-// newRows binds the rows of an INSERT ... VALUES, whose number GORM would put
-// between parentheses.
-func newRows(d dialects.Dialect, p *params) clause.Expr {
-	rows := make([]string, len(p.nexts))
-	vars := make([]any, 0, 4*len(p.nexts))
-	for i, next := range p.nexts {
-		rows[i] = "(?, ?, ?, ?)"
-		vars = append(vars, p.ids[i], next, d.Instant(p.issuedAt), d.Instant(p.expiresAt))
-	}
-	return clause.Expr{SQL: strings.Join(rows, ", "), Vars: vars}
 }
