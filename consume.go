@@ -34,6 +34,9 @@ func (r *Repository) Consume(ctx context.Context, nonce string, ttl time.Duratio
 	if err != nil {
 		return err
 	}
+	if r.err != nil {
+		return r.err
+	}
 	if !wellFormed(nonce) {
 		return ErrUnknown
 	}

@@ -75,6 +75,7 @@ var sessionCases = []testCase{
 		for _, tx := range []*gorm.DB{dry, nil} {
 			r := e.WithTx(tx)
 			wantFailure(t, r.Consume(ctx, nonce, time.Minute))
+			wantFailure(t, r.Consume(ctx, "", time.Minute))
 			next, err := r.Rotate(ctx, nonce, time.Minute)
 			wantFailure(t, err)
 			if next != "" {
