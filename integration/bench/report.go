@@ -73,12 +73,14 @@ func chart(path string, all map[cell]figures, stores []store) error {
 			names = append(names, fmt.Sprintf("%s\n%d", operation, n))
 		}
 	}
-	const width = 9
+	const width = 6.5
+	highest := 1.0
 	for i, s := range stores {
 		var values plotter.Values
 		for _, operation := range operations {
 			for _, n := range callerCount {
 				values = append(values, all[cell{s.name, operation, n}].ratio)
+				highest = max(highest, values[len(values)-1])
 			}
 		}
 		bars, err := plotter.NewBarChart(values, vg.Points(width))
@@ -92,5 +94,6 @@ func chart(path string, all map[cell]figures, stores []store) error {
 		p.Legend.Add(s.name, bars)
 	}
 	p.NominalX(names...)
+	p.Y.Max = 1.4 * highest // room for the legend
 	return p.Save(26*vg.Centimeter, 11*vg.Centimeter, path)
 }
