@@ -144,7 +144,7 @@ listen_port = %s
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
-default_pool_size = 20
+default_pool_size = 40
 max_client_conn = 1000
 ignore_startup_parameters = extra_float_digits
 `, target.Hostname(), target.Port(), target.User.Username(), port)
