@@ -3,6 +3,7 @@ package dpopnonce
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"math/rand"
 	"time"
 
@@ -10,9 +11,12 @@ import (
 	"gorm.io/gorm"
 )
 
-// maxLocked is how often a statement that met a deadlock or a lock timeout is
-// repeated.
-const maxLocked = 10
+// How often a statement is repeated that met a deadlock or a lock timeout, and
+// one that could not be prepared because another caller's context ended.
+const (
+	maxLocked     = 10
+	maxUnprepared = 3
+)
 
 // run runs fn for a public call, and runs it again where the database says that
 // nothing happened. The first run is on the pool, each statement by itself; a
@@ -33,7 +37,12 @@ func (r *Repository) repeat(ctx context.Context, call string, first runner, fn f
 	if r.err != nil {
 		return r.err
 	}
-	err := first(ctx, fn)
+	// GORM's prepared statements pass the error of a context to whoever waits
+	// for the same statement: one that ended already must not reach them.
+	err := ctx.Err()
+	if err == nil {
+		err = first(ctx, fn)
+	}
 	for n := 1; err != nil && r.again(ctx, err, n); n++ {
 		err = r.atomically(ctx, fn)
 	}
@@ -73,7 +82,15 @@ func (r *Repository) again(ctx context.Context, err error, n int) bool {
 	case dialects.Locked:
 		return n <= maxLocked && pause(ctx, n)
 	}
-	return false
+	return n <= maxUnprepared && r.unprepared(ctx, err)
+}
+
+// unprepared reports whether err is another caller's end of context: with
+// PrepareStmt, whoever waits for a statement that another is preparing gets the
+// other's error, and nothing was sent.
+func (r *Repository) unprepared(ctx context.Context, err error) bool {
+	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return ended && ctx.Err() == nil && r.db.PrepareStmt
 }
 
 // pause waits before the nth repetition, longer from one to the next and at

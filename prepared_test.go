@@ -1,0 +1,92 @@
+package dpopnonce_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/attesto/dpopnonce"
+	"gorm.io/gorm"
+)
+
+// GORM gives the error of who prepares a statement to all who wait for it.
+func TestPrepareStmtDoesNotPassTheEndOfAContextToOtherCallers(t *testing.T) {
+	ctx := context.Background()
+	db := openSQLite(t).Session(&gorm.Session{PrepareStmt: true})
+	migrate(t, db)
+	var calls atomic.Int32
+	r, err := dpopnonce.NewRepository(db, dpopnonce.WithClock(func() time.Time {
+		calls.Add(1)
+		return time.Now()
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const callers = 8
+	nonces := make([]string, callers+1)
+	for i := range nonces {
+		if nonces[i], err = r.Issue(ctx, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pool, err := db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool.SetMaxOpenConns(1)
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	ending, end := context.WithCancel(ctx)
+	first, others := make(chan error, 1), make(chan error, callers)
+	go func() { first <- r.Consume(ending, nonces[callers], time.Minute) }()
+	until(func() bool { return pool.Stats().WaitCount == 1 }) // it waits for the connection, to prepare
+	calls.Store(0)
+	for i := 0; i < callers; i++ {
+		nonce := nonces[i]
+		go func() { others <- r.Consume(ctx, nonce, time.Minute) }()
+	}
+	until(func() bool { return calls.Load() == callers })
+	for i := 0; i < 1000; i++ {
+		runtime.Gosched() // from the clock to the statement
+	}
+	end()
+	if err := <-first; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < callers; i++ {
+		if err := <-others; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestACallWhoseContextHasEndedSendsNothing(t *testing.T) {
+	db := openSQLite(t)
+	migrate(t, db)
+	r, err := dpopnonce.NewRepository(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	attempts := failing(t, db, func(int, *gorm.DB) error { return nil })
+	ended, end := context.WithCancel(context.Background())
+	end()
+	if _, err := r.Issue(ended, time.Minute); !errors.Is(err, context.Canceled) || *attempts != 0 {
+		t.Fatal(*attempts, err)
+	}
+}
+
+// until waits for a condition that other goroutines bring about.
+func until(condition func() bool) {
+	for !condition() {
+		runtime.Gosched()
+	}
+}
