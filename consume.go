@@ -61,7 +61,7 @@ func (r *Repository) Consume(ctx context.Context, nonce string, ttl time.Duratio
 
 func (r *Repository) consumePlain(ctx context.Context, nonce string, ttl time.Duration) (rejection, err error) {
 	err = r.run(ctx, "consume", func(db *gorm.DB) (err error) {
-		rejection, err = r.consume(db, nonce, ttl)
+		rejection, err = r.consume(ctx, db, nonce, ttl)
 		return err
 	})
 	return rejection, err
@@ -117,18 +117,18 @@ func (r *Repository) Rotate(ctx context.Context, nonce string, ttl time.Duration
 
 // rotatePlain rotates for one caller. The successor is empty if it is taken.
 func (r *Repository) rotatePlain(ctx context.Context, nonce string, ttl time.Duration) (next string, rejection, err error) {
-	if r.statements.rotate.sql != "" {
+	if !r.statements.rotate.absent() {
 		err = r.run(ctx, "rotate", func(db *gorm.DB) (err error) {
-			next, rejection, err = r.rotate(db, nonce, ttl)
+			next, rejection, err = r.rotate(ctx, db, nonce, ttl)
 			return err
 		})
 		return next, rejection, err
 	}
 	err = r.runAtomically(ctx, "rotate", func(db *gorm.DB) (err error) {
-		if rejection, err = r.consume(db, nonce, ttl); err != nil {
+		if rejection, err = r.consume(ctx, db, nonce, ttl); err != nil {
 			return err
 		}
-		next, err = r.issue(db, ttl)
+		next, err = r.issue(ctx, db, ttl)
 		return err
 	})
 	return next, rejection, err
@@ -145,7 +145,7 @@ func (r *Repository) issueBeside(ctx context.Context, outcome error, ttl time.Du
 
 // rotate is consume and issue in one statement. The successor is empty if it
 // is taken.
-func (r *Repository) rotate(db *gorm.DB, nonce string, ttl time.Duration) (next string, rejection, err error) {
+func (r *Repository) rotate(ctx context.Context, db *gorm.DB, nonce string, ttl time.Duration) (next string, rejection, err error) {
 	clock := r.clock()
 	if next, err = newNonce(clock); err != nil {
 		return "", nil, err
@@ -155,7 +155,7 @@ func (r *Repository) rotate(db *gorm.DB, nonce string, ttl time.Duration) (next 
 		return "", nil, err
 	}
 	now := wholeSecond(clock)
-	outcome, err := r.exec(db, r.statements.rotate, &params{
+	outcome, err := r.exec(ctx, db, r.statements.rotate, &params{
 		id: id, nonce: nonce, next: next, now: now, ttl: ttl, issuedAt: now, expiresAt: now.Add(ttl),
 	})
 	if err != nil {
@@ -191,11 +191,11 @@ func (r *Repository) Valid(ctx context.Context, nonce string) (valid bool, err e
 	err = r.run(ctx, "valid", func(db *gorm.DB) (err error) {
 		p := params{nonce: nonce, now: r.now()}
 		if r.statements.counted {
-			rows, err := r.exec(db, r.statements.valid, &p)
+			rows, err := r.exec(ctx, db, r.statements.valid, &p)
 			valid = rows > 0
 			return err
 		}
-		_, valid, err = r.queryText(db, r.statements.valid, &p)
+		_, valid, err = r.queryText(ctx, db, r.statements.valid, &p)
 		return err
 	})
 	return valid && err == nil, err
@@ -203,9 +203,9 @@ func (r *Repository) Valid(ctx context.Context, nonce string) (valid bool, err e
 
 // consume spends nonce or says why not. The rejection is apart from the error,
 // because a transaction commits with it.
-func (r *Repository) consume(db *gorm.DB, nonce string, ttl time.Duration) (rejection, err error) {
+func (r *Repository) consume(ctx context.Context, db *gorm.DB, nonce string, ttl time.Duration) (rejection, err error) {
 	p := params{nonce: nonce, now: r.now(), ttl: ttl}
-	rows, err := r.exec(db, r.statements.consume, &p)
+	rows, err := r.exec(ctx, db, r.statements.consume, &p)
 	switch {
 	case err != nil:
 		return nil, err
@@ -214,7 +214,7 @@ func (r *Repository) consume(db *gorm.DB, nonce string, ttl time.Duration) (reje
 	case rows != 0:
 		return nil, fmt.Errorf("%d rows have one nonce: %w", rows, r.noUniqueIndex())
 	}
-	reason, found, err := r.queryText(db, r.statements.reason, &p)
+	reason, found, err := r.queryText(ctx, db, r.statements.reason, &p)
 	switch {
 	case err != nil:
 		return nil, err

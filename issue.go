@@ -28,7 +28,7 @@ func (r *Repository) Insert(ctx context.Context, c Changeset) (DPoPNonce, error)
 	row := c.Row()
 	inserted := false
 	err := r.run(ctx, "insert", func(db *gorm.DB) (err error) {
-		row.ID, inserted, err = r.insert(db, r.statements.insert, params{
+		row.ID, inserted, err = r.insert(ctx, db, r.statements.insert, params{
 			id: row.ID, nonce: row.Nonce, issuedAt: row.IssuedAt, expiresAt: row.ExpiresAt,
 		})
 		return err
@@ -61,7 +61,7 @@ func (r *Repository) Issue(ctx context.Context, ttl time.Duration) (nonce string
 	}
 	plain := func() error {
 		return r.run(ctx, "issue", func(db *gorm.DB) (err error) {
-			nonce, err = r.issue(db, ttl)
+			nonce, err = r.issue(ctx, db, ttl)
 			return err
 		})
 	}
@@ -84,9 +84,9 @@ func (r *Repository) Issue(ctx context.Context, ttl time.Duration) (nonce string
 const maxCollisions = 10
 
 // issue stores a new nonce. One that is taken is minted again.
-func (r *Repository) issue(db *gorm.DB, ttl time.Duration) (string, error) {
+func (r *Repository) issue(ctx context.Context, db *gorm.DB, ttl time.Duration) (string, error) {
 	insert := r.statements.insert
-	if r.statements.insertAsync.sql != "" && !r.callerTx && !inTransaction(db) {
+	if !r.statements.insertAsync.absent() && !r.callerTx && !inTransaction(db) {
 		insert = r.statements.insertAsync
 	}
 	for n := 0; n < maxCollisions; n++ {
@@ -96,7 +96,7 @@ func (r *Repository) issue(db *gorm.DB, ttl time.Duration) (string, error) {
 			return "", err
 		}
 		now := wholeSecond(clock)
-		_, inserted, err := r.insert(db, insert, params{nonce: nonce, issuedAt: now, expiresAt: now.Add(ttl)})
+		_, inserted, err := r.insert(ctx, db, insert, params{nonce: nonce, issuedAt: now, expiresAt: now.Add(ttl)})
 		if err != nil {
 			return "", err
 		}
@@ -109,13 +109,13 @@ func (r *Repository) issue(db *gorm.DB, ttl time.Duration) (string, error) {
 
 // insert adds one row and returns its id. It is false for a nonce that is
 // taken.
-func (r *Repository) insert(db *gorm.DB, insert statement, p params) (id uuid.UUID, inserted bool, err error) {
+func (r *Repository) insert(ctx context.Context, db *gorm.DB, insert statement, p params) (id uuid.UUID, inserted bool, err error) {
 	if p.id == uuid.Nil {
 		if p.id, err = uuid.NewV7(); err != nil {
 			return uuid.Nil, false, err
 		}
 	}
-	rows, err := r.exec(db, insert, &p)
+	rows, err := r.exec(ctx, db, insert, &p)
 	if err != nil && r.dialect.Fault(err) == dialects.Duplicate {
 		return p.id, false, nil
 	}

@@ -35,7 +35,7 @@ func newRows(d dialects.Dialect, p *params) clause.Expr {
 	vars := make([]any, 0, 4*len(p.nexts))
 	for i, next := range p.nexts {
 		rows[i] = "(?, ?, ?, ?)"
-		vars = append(vars, p.ids[i], next, d.Instant(p.issuedAt), d.Instant(p.expiresAt))
+		vars = append(vars, p.ids[i].String(), next, d.Instant(p.issuedAt), d.Instant(p.expiresAt))
 	}
 	return clause.Expr{SQL: strings.Join(rows, ", "), Vars: vars}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/attesto/dpopnonce/dialects"
-	"gorm.io/gorm"
 )
 
 // Schema returns the DDL that Migrate runs, for this dialect and table, to be
@@ -41,12 +40,11 @@ func (r *Repository) Migrate(ctx context.Context) error {
 }
 
 func (r *Repository) migrate(ctx context.Context) error {
-	db := r.db.WithContext(ctx)
-	if r.migrated(db) {
+	if r.migrated(ctx) {
 		return nil
 	}
 	for _, ddl := range r.Schema() {
-		if err := r.fresh(db).Exec(ddl).Error; err != nil {
+		if err := r.fresh(ctx, r.db).Exec(ddl).Error; err != nil {
 			return err
 		}
 	}
@@ -57,9 +55,9 @@ func (r *Repository) migrate(ctx context.Context) error {
 // locks the table before it sees that an index exists, and a node that starts
 // would wait behind every open transaction, and hold up all others. What GORM
 // does not find, in an attached SQLite database for one, the DDL looks for.
-func (r *Repository) migrated(db *gorm.DB) bool {
+func (r *Repository) migrated(ctx context.Context) bool {
 	table := r.table.String()
-	migrator := r.fresh(db).Migrator()
+	migrator := r.fresh(ctx, r.db).Migrator()
 	return migrator.HasTable(table) &&
 		migrator.HasIndex(table, r.table.NonceIndex()) &&
 		migrator.HasIndex(table, r.table.ExpiresAtIndex())

@@ -136,7 +136,7 @@ func (r *Repository) configure(db *gorm.DB, opts []Option) (err error) {
 		return err
 	}
 	r.bind(db)
-	if r.groupCommit && r.statements.consumeAll.sql == "" {
+	if r.groupCommit && r.statements.consumeAll.absent() {
 		return fmt.Errorf("WithGroupCommit: dialect %s has no shared statements", r.dialect.Name())
 	}
 	if r.groupCommit && !r.callerTx {

@@ -36,10 +36,10 @@ func (r *Repository) shareIssue(ctx context.Context, calls []*call) error {
 		return err
 	}
 	insert := r.statements.issueAll
-	if insert.sql == "" {
+	if insert.absent() {
 		insert = r.statements.insertAll
 	}
-	err = r.run(ctx, "issue", func(db *gorm.DB) error { return r.insertAll(db, insert, &p) })
+	err = r.run(ctx, "issue", func(db *gorm.DB) error { return r.insertAll(ctx, db, insert, &p) })
 	if err == nil {
 		hand(calls, p.nexts)
 	}
@@ -82,31 +82,31 @@ const (
 // commit. It returns, by nonce, accepted, used, expired, or "" if it is to be
 // asked for alone, and nothing for one that is unknown.
 func (r *Repository) spendAll(ctx context.Context, call string, one statement, p *params) (verdicts map[string]string, err error) {
-	if r.statements.rotateAll.sql != "" {
+	if !r.statements.rotateAll.absent() {
 		var spent map[string]string
 		err = r.run(ctx, call, func(db *gorm.DB) (err error) {
-			spent, err = r.queryPairs(db, one, p)
+			spent, err = r.queryPairs(ctx, db, one, p)
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
 		err = r.run(ctx, call, func(db *gorm.DB) (err error) {
-			verdicts, err = r.reasons(db, p, spent)
+			verdicts, err = r.reasons(ctx, db, p, spent)
 			return err
 		})
 		return verdicts, err
 	}
 	err = r.runAtomically(ctx, call, func(db *gorm.DB) error {
-		spent, err := r.spendInTransaction(db, p)
+		spent, err := r.spendInTransaction(ctx, db, p)
 		if err != nil {
 			return err
 		}
-		if verdicts, err = r.reasons(db, p, spent); err != nil || len(p.nexts) == 0 {
+		if verdicts, err = r.reasons(ctx, db, p, spent); err != nil || len(p.nexts) == 0 {
 			return err
 		}
 		verdicts[allIssued] = fmt.Sprint(len(p.nexts))
-		return r.insertAll(db, r.statements.insertAll, p)
+		return r.insertAll(ctx, db, r.statements.insertAll, p)
 	})
 	return verdicts, err
 }
@@ -114,9 +114,9 @@ func (r *Repository) spendAll(ctx context.Context, call string, one statement, p
 // spendInTransaction consumes p.nonces and returns those that were. Where
 // UPDATE returns no rows they are locked first, and all of them must be
 // updated.
-func (r *Repository) spendInTransaction(db *gorm.DB, p *params) (map[string]string, error) {
-	spent, err := r.queryPairs(db, r.statements.consumeAll, p)
-	if err != nil || r.statements.updateAll.sql == "" {
+func (r *Repository) spendInTransaction(ctx context.Context, db *gorm.DB, p *params) (map[string]string, error) {
+	spent, err := r.queryPairs(ctx, db, r.statements.consumeAll, p)
+	if err != nil || r.statements.updateAll.absent() {
 		return spent, err
 	}
 	p.locked = nil
@@ -128,7 +128,7 @@ func (r *Repository) spendInTransaction(db *gorm.DB, p *params) (map[string]stri
 	if len(p.locked) == 0 {
 		return nil, nil
 	}
-	rows, err := r.exec(db, r.statements.updateAll, p)
+	rows, err := r.exec(ctx, db, r.statements.updateAll, p)
 	if err == nil && rows != int64(len(p.locked)) {
 		err = errEachAlone
 	}
@@ -137,12 +137,12 @@ func (r *Repository) spendInTransaction(db *gorm.DB, p *params) (map[string]stri
 
 // reasons adds to the nonces that were spent the reasons of those that were
 // not.
-func (r *Repository) reasons(db *gorm.DB, p *params, spent map[string]string) (map[string]string, error) {
+func (r *Repository) reasons(ctx context.Context, db *gorm.DB, p *params, spent map[string]string) (map[string]string, error) {
 	verdicts := map[string]string{}
 	for _, nonce := range p.nonces {
 		if _, ok := spent[nonce]; !ok {
 			var err error
-			if verdicts, err = r.queryPairs(db, r.statements.reasonAll, p); err != nil {
+			if verdicts, err = r.queryPairs(ctx, db, r.statements.reasonAll, p); err != nil {
 				return nil, err
 			}
 			break
@@ -158,8 +158,8 @@ func (r *Repository) reasons(db *gorm.DB, p *params, spent map[string]string) (m
 }
 
 // insertAll inserts all of p.nexts or none.
-func (r *Repository) insertAll(db *gorm.DB, insert statement, p *params) error {
-	rows, err := r.exec(db, insert, p)
+func (r *Repository) insertAll(ctx context.Context, db *gorm.DB, insert statement, p *params) error {
+	rows, err := r.exec(ctx, db, insert, p)
 	switch {
 	case err != nil && r.dialect.Fault(err) == dialects.Duplicate:
 		return errEachAlone
@@ -234,8 +234,8 @@ func (r *Repository) successors(calls []*call) (p params, err error) {
 }
 
 // queryPairs runs s on db and returns its rows, the second column by the first.
-func (r *Repository) queryPairs(db *gorm.DB, s statement, p *params) (map[string]string, error) {
-	rows, err := r.fresh(db).Raw(s.sql, s.bind(r.dialect, p)...).Rows()
+func (r *Repository) queryPairs(ctx context.Context, db *gorm.DB, s statement, p *params) (map[string]string, error) {
+	rows, err := r.query(ctx, db, s, p)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,8 @@
 package dpopnonce
 
 import (
+	"context"
+	"database/sql"
 	"fmt"
 	"regexp"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"github.com/attesto/dpopnonce/dialects"
 	"github.com/google/uuid"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 )
 
 // statements are a dialect's SQL on one table, ready to bind.
@@ -21,11 +24,13 @@ type statements struct {
 	issueAll, consumeAll, rotateAll, updateAll, reasonAll, insertAll statement
 }
 
-// A statement is SQL in GORM's form, with a ? for every parameter.
+// A statement is SQL, cut at its parameters: text, parameter, text, and so on.
 type statement struct {
-	sql    string
+	texts  []string // one more than params
 	params []param
 }
+
+func (s statement) absent() bool { return len(s.texts) == 0 }
 
 // params are the values that statements bind; each uses those it names.
 type params struct {
@@ -49,7 +54,7 @@ type param func(d dialects.Dialect, p *params) any
 
 // paramsByName are the parameters that package dialects documents.
 var paramsByName = map[string]param{
-	"@id":          func(_ dialects.Dialect, p *params) any { return p.id },
+	"@id":          func(_ dialects.Dialect, p *params) any { return p.id.String() },
 	"@nonce":       func(_ dialects.Dialect, p *params) any { return p.nonce },
 	"@next":        func(_ dialects.Dialect, p *params) any { return p.next },
 	"@now":         func(d dialects.Dialect, p *params) any { return d.Instant(p.now) },
@@ -104,39 +109,51 @@ func compile(sql string) (s statement, err error) {
 	if strings.TrimSpace(sql) == "" {
 		return s, fmt.Errorf("no statement")
 	}
-	if strings.Contains(sql, "?") {
-		return s, fmt.Errorf("a ? may not appear")
-	}
-	s.sql = paramName.ReplaceAllStringFunc(sql, func(name string) string {
+	s.texts = paramName.Split(sql, -1)
+	for _, name := range paramName.FindAllString(sql, -1) {
 		value, ok := paramsByName[name]
 		if !ok {
-			err = fmt.Errorf("unknown parameter %s", name)
+			return s, fmt.Errorf("unknown parameter %s", name)
 		}
 		s.params = append(s.params, value)
-		return "?"
-	})
-	return s, err
+	}
+	return s, nil
 }
 
-func (s statement) bind(d dialects.Dialect, p *params) []any {
-	values := make([]any, len(s.params))
-	for i, value := range s.params {
-		values[i] = value(d, p)
+// bound is a statement with its values: GORM takes it for the one ? of "?",
+// which spares it the search for others in every statement.
+type bound struct {
+	statement
+	dialect dialects.Dialect
+	values  *params
+}
+
+// Build is the one of [clause.Expression].
+func (b bound) Build(to clause.Builder) {
+	for i, text := range b.texts {
+		if i > 0 {
+			to.AddVar(to, b.params[i-1](b.dialect, b.values))
+		}
+		_, _ = to.WriteString(text) // into memory
 	}
-	return values
 }
 
 // exec runs s on db, the repository's own session or a transaction of it, and
 // returns the count of rows that it changed.
-func (r *Repository) exec(db *gorm.DB, s statement, p *params) (int64, error) {
-	done := r.fresh(db).Exec(s.sql, s.bind(r.dialect, p)...)
+func (r *Repository) exec(ctx context.Context, db *gorm.DB, s statement, p *params) (int64, error) {
+	done := r.fresh(ctx, db).Exec("?", bound{s, r.dialect, p})
 	return done.RowsAffected, done.Error
+}
+
+// query runs s on db.
+func (r *Repository) query(ctx context.Context, db *gorm.DB, s statement, p *params) (*sql.Rows, error) {
+	return r.fresh(ctx, db).Raw("?", bound{s, r.dialect, p}).Rows()
 }
 
 // queryText runs s on db and returns the first column of its first row, as
 // text, and whether there is a row.
-func (r *Repository) queryText(db *gorm.DB, s statement, p *params) (text string, found bool, err error) {
-	rows, err := r.fresh(db).Raw(s.sql, s.bind(r.dialect, p)...).Rows()
+func (r *Repository) queryText(ctx context.Context, db *gorm.DB, s statement, p *params) (text string, found bool, err error) {
+	rows, err := r.query(ctx, db, s, p)
 	if err != nil {
 		return "", false, err
 	}
@@ -153,11 +170,14 @@ func (r *Repository) queryText(db *gorm.DB, s statement, p *params) (text string
 	return text, found, rows.Close()
 }
 
-// fresh returns a new session on db's connection, on the primary: the setting
-// is the one of gorm.io/plugin/dbresolver's Write, without the import, and the
-// table is what selects a resolver.
-func (r *Repository) fresh(db *gorm.DB) *gorm.DB {
-	db = db.Session(&gorm.Session{NewDB: true}).Set("gorm:db_resolver:write", struct{}{})
+// fresh returns a new statement of db, the repository's own session or a
+// transaction of it, on the primary: the setting is the one of
+// gorm.io/plugin/dbresolver's Write, without the import, and the table is what
+// selects a resolver. The context is set by hand, since WithContext would copy
+// the session once more.
+func (r *Repository) fresh(ctx context.Context, db *gorm.DB) *gorm.DB {
+	db = db.Set("gorm:db_resolver:write", struct{}{})
+	db.Statement.Context = ctx
 	db.Statement.Table = r.table.String()
 	return db
 }

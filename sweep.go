@@ -21,7 +21,7 @@ func (r *Repository) Sweep(ctx context.Context) (deleted int64, err error) {
 	for {
 		var batch int64
 		err := r.run(ctx, "sweep", func(db *gorm.DB) (err error) {
-			batch, err = r.exec(db, r.statements.sweep, &params{now: r.now(), limit: r.sweepBatch})
+			batch, err = r.exec(ctx, db, r.statements.sweep, &params{now: r.now(), limit: r.sweepBatch})
 			return err
 		})
 		if err != nil {

@@ -52,15 +52,15 @@ func (r *Repository) repeat(ctx context.Context, call string, first runner, fn f
 	return nil
 }
 
-func (r *Repository) plainly(ctx context.Context, fn func(*gorm.DB) error) error {
-	return fn(r.db.WithContext(ctx))
+func (r *Repository) plainly(_ context.Context, fn func(*gorm.DB) error) error {
+	return fn(r.db)
 }
 
 func (r *Repository) atomically(ctx context.Context, fn func(*gorm.DB) error) error {
 	if r.callerTx {
 		return r.plainly(ctx, fn)
 	}
-	db := r.fresh(r.db.WithContext(ctx))
+	db := r.fresh(ctx, r.db)
 	// A transaction begins where the statements would go: BEGIN by itself runs
 	// no callback, and would take the connection that dbresolver was given first.
 	if resolve := db.Callback().Query().Get("gorm:db_resolver"); resolve != nil {
