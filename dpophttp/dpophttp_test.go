@@ -1,0 +1,184 @@
+package dpophttp_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/attesto/dpopnonce"
+	"github.com/attesto/dpopnonce/dpophttp"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+
+// A fixture is a Guard of each role and what it was told.
+type fixture struct {
+	guard    *dpophttp.Guard
+	handler  http.Handler // of the role that is tested
+	store    *store
+	passed   int
+	rejected []error
+	failed   []error
+}
+
+// A store is a repository on SQLite with a clock and a switch.
+type store struct {
+	*dpopnonce.Repository
+	db    *gorm.DB
+	clock time.Time
+	down  error // what every call returns unless it is nil
+	calls int
+}
+
+func (s *store) Issue(ctx context.Context, ttl time.Duration) (string, error) {
+	if s.calls++; s.down != nil {
+		return "", s.down
+	}
+	return s.Repository.Issue(ctx, ttl)
+}
+
+func (s *store) Valid(ctx context.Context, nonce string) (bool, error) {
+	if s.calls++; s.down != nil {
+		return false, s.down
+	}
+	return s.Repository.Valid(ctx, nonce)
+}
+
+func (s *store) Rotate(ctx context.Context, nonce string, ttl time.Duration) (string, error) {
+	if s.calls++; s.down != nil {
+		return "", s.down
+	}
+	return s.Repository.Rotate(ctx, nonce, ttl)
+}
+
+func newStore(t *testing.T) *store {
+	t.Helper()
+	db, err := gorm.Open(sqlite.Open("file:"+filepath.Join(t.TempDir(), "nonces.db")+
+		"?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate"), &gorm.Config{Logger: logger.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pool.Close() })
+	s := &store{db: db, clock: noon}
+	if s.Repository, err = dpopnonce.NewRepository(db, dpopnonce.WithClock(func() time.Time { return s.clock })); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Migrate(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *store) rows(t *testing.T, where string) (n int64) {
+	t.Helper()
+	if err := s.db.Model(&dpopnonce.DPoPNonce{}).Where(where).Count(&n).Error; err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// onEachRole runs a test for both roles and policies.
+func onEachRole(t *testing.T, test func(t *testing.T, f *fixture)) {
+	for name, wrap := range map[string]func(*dpophttp.Guard, http.Handler) http.Handler{
+		"authorization server": (*dpophttp.Guard).AuthorizationServer,
+		"resource server":      (*dpophttp.Guard).ResourceServer,
+	} {
+		wrap := wrap
+		for policyName, policy := range map[string]dpophttp.Policy{"SingleUse": dpophttp.SingleUse, "Window": dpophttp.Window} {
+			policy := policy
+			t.Run(name+"/"+policyName, func(t *testing.T) {
+				test(t, newFixture(t, policy, wrap))
+			})
+		}
+	}
+}
+
+func newFixture(t *testing.T, policy dpophttp.Policy, wrap func(*dpophttp.Guard, http.Handler) http.Handler) *fixture {
+	t.Helper()
+	f := &fixture{store: newStore(t)}
+	f.guard = &dpophttp.Guard{
+		Nonces: f.store, Policy: policy, NonceClaim: claim, Algs: "ES256 EdDSA",
+		OnReject: func(_ *http.Request, err error) { f.rejected = append(f.rejected, err) },
+		OnError:  func(_ *http.Request, err error) { f.failed = append(f.failed, err) },
+	}
+	f.handler = wrap(f.guard, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		f.passed++
+		_, _ = w.Write([]byte("passed"))
+	}))
+	return f
+}
+
+// claim stands for an application that has verified the proof and found a
+// nonce in it.
+func claim(r *http.Request) (string, bool) {
+	return r.Header.Get("Claim"), r.Header.Get("Unverified") == ""
+}
+
+// request is a request with a verified proof.
+func request(nonce string) *http.Request {
+	r := httptest.NewRequest("POST", "/", nil)
+	r.Header.Set("Claim", nonce)
+	return r
+}
+
+func (f *fixture) do(r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	f.handler.ServeHTTP(w, r)
+	return w
+}
+
+// fresh is a nonce as a challenge hands it out.
+func (f *fixture) fresh(t *testing.T) string {
+	t.Helper()
+	nonce := f.do(request("")).Header().Get("DPoP-Nonce")
+	if nonce == "" {
+		t.Fatal("a challenge without a nonce")
+	}
+	f.rejected = nil
+	return nonce
+}
+
+// rejections are requests that are refused for their nonce, and why.
+func (f *fixture) rejections(t *testing.T) map[string]error {
+	t.Helper()
+	all := map[string]error{
+		"":                          dpopnonce.ErrMissing,
+		"never-issued":              dpopnonce.ErrUnknown,
+		"not a nonce":               dpopnonce.ErrUnknown,
+		string(make([]byte, 1<<20)): dpopnonce.ErrUnknown,
+	}
+	ctx := context.Background()
+	used, err := f.store.Repository.Issue(ctx, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.store.Consume(ctx, used, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	all[used] = dpopnonce.ErrUsed
+	expired, err := f.store.Repository.Issue(ctx, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.store.clock = f.store.clock.Add(time.Minute)
+	all[expired] = dpopnonce.ErrExpired
+	return all
+}
+
+func wantIs(t *testing.T, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) {
+		t.Fatalf("got %v, want %v", got, want)
+	}
+}

@@ -1,0 +1,283 @@
+package dpophttp_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/attesto/dpopnonce"
+	"github.com/attesto/dpopnonce/dpophttp"
+)
+
+func TestAtMostOneDPoPNonceHeader(t *testing.T) {
+	onEachRole(t, func(t *testing.T, f *fixture) {
+		old := f.fresh(t)
+		current := f.replaceCurrent(t)
+		outer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header()["DPoP-Nonce"] = []string{"of-another-layer"} // not the canonical spelling
+			w.Header().Add("DPoP-Nonce", "of-another-layer")
+			f.handler.ServeHTTP(w, r)
+		})
+		for _, nonce := range []string{"", old} {
+			w := httptest.NewRecorder()
+			outer.ServeHTTP(w, request(nonce))
+			var all []string
+			for name, values := range w.Header() {
+				if strings.EqualFold(name, "DPoP-Nonce") {
+					all = append(all, values...)
+				}
+			}
+			if len(all) != 1 || all[0] == "of-another-layer" || current != "" && all[0] != current {
+				t.Fatal(all)
+			}
+		}
+	})
+}
+
+// replaceCurrent lets the nonce that is current under Window be another.
+func (f *fixture) replaceCurrent(t *testing.T) string {
+	t.Helper()
+	if f.guard.Policy != dpophttp.Window {
+		return ""
+	}
+	dpophttp.Forget(f.guard)
+	return f.fresh(t)
+}
+
+func TestEveryRejectionCarriesAFreshNonceThatIsAccepted(t *testing.T) {
+	onEachRole(t, func(t *testing.T, f *fixture) {
+		for nonce := range f.rejections(t) {
+			w := f.do(request(nonce))
+			next := w.Header().Get("DPoP-Nonce")
+			if next == "" || next == nonce || w.Code < 400 {
+				t.Fatal(w.Code, w.Header())
+			}
+			if w := f.do(request(next)); w.Code != http.StatusOK {
+				t.Fatal(w.Code, w.Body)
+			}
+		}
+	})
+}
+
+func TestASuccessUnderSingleUseCarriesTheNextNonceAndSpendsTheOldOne(t *testing.T) {
+	onEachRole(t, func(t *testing.T, f *fixture) {
+		if f.guard.Policy != dpophttp.SingleUse {
+			return
+		}
+		nonce := f.fresh(t)
+		for i := 0; i < 3; i++ {
+			w := f.do(request(nonce))
+			next := w.Header().Get("DPoP-Nonce")
+			if w.Code != http.StatusOK || next == "" || next == nonce {
+				t.Fatal(w.Code, w.Header())
+			}
+			if w := f.do(request(nonce)); w.Code == http.StatusOK {
+				t.Fatal("accepted twice")
+			}
+			nonce = next
+		}
+	})
+}
+
+func TestASuccessUnderWindowCarriesTheCurrentNonceWhereItDiffers(t *testing.T) {
+	onEachRole(t, func(t *testing.T, f *fixture) {
+		if f.guard.Policy != dpophttp.Window {
+			return
+		}
+		nonce := f.fresh(t)
+		for i := 0; i < 2; i++ {
+			w := f.do(request(nonce))
+			if w.Code != http.StatusOK || w.Header().Values("DPoP-Nonce") != nil || w.Header().Get("Cache-Control") != "" {
+				t.Fatal(w.Code, w.Header())
+			}
+		}
+		current := f.replaceCurrent(t)
+		w := f.do(request(nonce))
+		if w.Code != http.StatusOK || w.Header().Get("DPoP-Nonce") != current || current == nonce {
+			t.Fatal(w.Code, w.Header())
+		}
+	})
+}
+
+func TestAResponseWithDPoPNonceIsNotCacheable(t *testing.T) {
+	onEachRole(t, func(t *testing.T, f *fixture) {
+		old := f.fresh(t)
+		f.replaceCurrent(t)
+		for _, nonce := range []string{"", "never-issued", old} {
+			if w := f.do(request(nonce)); w.Header().Get("Cache-Control") != "no-store" {
+				t.Fatal(w.Code, w.Header())
+			}
+		}
+	})
+}
+
+func TestBrowsersMayReadTheHeaders(t *testing.T) {
+	onEachRole(t, func(t *testing.T, f *fixture) {
+		want := "X-Request-Id, DPoP-Nonce"
+		if _, isResource := challengeOf(f); isResource {
+			want += ", WWW-Authenticate"
+		}
+		old := f.fresh(t)
+		outer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Access-Control-Expose-Headers", "X-Request-Id")
+			f.handler.ServeHTTP(w, r)
+		})
+		unverified := request("")
+		unverified.Header.Set("Unverified", "yes")
+		for _, r := range []*http.Request{request(""), request(old), unverified} {
+			w := httptest.NewRecorder()
+			outer.ServeHTTP(w, r)
+			if got := w.Header().Values("Access-Control-Expose-Headers"); len(got) != 1 || got[0] != want {
+				t.Fatalf("got %q, want %q", got, want)
+			}
+		}
+	})
+}
+
+// challengeOf returns a challenge, and whether it is a resource server's.
+func challengeOf(f *fixture) (w *httptest.ResponseRecorder, resource bool) {
+	w = f.do(request(""))
+	return w, w.Code == http.StatusUnauthorized
+}
+
+func TestEveryReasonIsOneAnswerToTheClientAndItsOwnToOnReject(t *testing.T) {
+	onEachRole(t, func(t *testing.T, f *fixture) {
+		first, _ := challengeOf(f)
+		for nonce, want := range f.rejections(t) {
+			f.rejected = nil
+			w := f.do(request(nonce))
+			if w.Code != first.Code || w.Body.String() != first.Body.String() ||
+				w.Header().Get("WWW-Authenticate") != first.Header().Get("WWW-Authenticate") {
+				t.Fatalf("%v: %d %v %s", want, w.Code, w.Header(), w.Body)
+			}
+			if f.guard.Policy == dpophttp.Window && want != dpopnonce.ErrMissing {
+				want = dpopnonce.ErrRejected
+			}
+			if len(f.rejected) != 1 || !errors.Is(f.rejected[0], want) {
+				t.Fatalf("told %v, want %v", f.rejected, want)
+			}
+		}
+		if f.passed != 0 || f.failed != nil {
+			t.Fatal(f.passed, f.failed)
+		}
+	})
+}
+
+func TestGarbageProofsBurnNoNonces(t *testing.T) {
+	onEachRole(t, func(t *testing.T, f *fixture) {
+		nonce := f.fresh(t)
+		f.store.calls = 0
+		r := request(nonce)
+		r.Header.Set("Unverified", "yes")
+		w := f.do(r)
+		if f.store.calls != 0 || f.passed != 0 || f.rejected != nil || w.Header().Get("DPoP-Nonce") != "" {
+			t.Fatal(f.store.calls, f.passed, f.rejected, w.Header())
+		}
+		switch w.Code {
+		case http.StatusBadRequest:
+			wantOAuthError(t, w, "invalid_dpop_proof")
+		case http.StatusUnauthorized:
+			if got := w.Header().Get("WWW-Authenticate"); got != `DPoP algs="ES256 EdDSA"` {
+				t.Fatal(got)
+			}
+		default:
+			t.Fatal(w.Code)
+		}
+		if w := f.do(request(nonce)); w.Code != http.StatusOK {
+			t.Fatal("spent by a proof that was not verified")
+		}
+	})
+}
+
+func wantOAuthError(t *testing.T, w *httptest.ResponseRecorder, code string) {
+	t.Helper()
+	var body struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || body.Error != code || body.Description == "" ||
+		w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Cache-Control") != "no-store" {
+		t.Fatal(err, w.Header(), w.Body)
+	}
+}
+
+func TestAStoreThatFailsIsA503WithoutAChallengeOrAPass(t *testing.T) {
+	onEachRole(t, func(t *testing.T, f *fixture) {
+		down := errors.New("the store is down")
+		for _, nonce := range []string{"", "some-nonce"} {
+			f.failed = nil
+			f.store.down = down
+			w := f.do(request(nonce))
+			if w.Code != http.StatusServiceUnavailable || w.Header().Get("DPoP-Nonce") != "" ||
+				w.Header().Get("WWW-Authenticate") != "" || strings.Contains(w.Body.String(), "use_dpop_nonce") {
+				t.Fatal(w.Code, w.Header(), w.Body)
+			}
+			if len(f.failed) != 1 || !errors.Is(f.failed[0], down) || f.rejected != nil || f.passed != 0 {
+				t.Fatal(f.failed, f.rejected, f.passed)
+			}
+		}
+		f.store.down = nil
+		if w := f.do(request(f.fresh(t))); w.Code != http.StatusOK {
+			t.Fatal("no recovery:", w.Code)
+		}
+	})
+}
+
+func TestTheAuthorizationServersChallengeIsATokenErrorResponse(t *testing.T) {
+	f := newFixture(t, dpophttp.SingleUse, (*dpophttp.Guard).AuthorizationServer)
+	w := f.do(request(""))
+	if w.Code != http.StatusBadRequest {
+		t.Fatal(w.Code)
+	}
+	wantOAuthError(t, w, "use_dpop_nonce")
+}
+
+func TestTheResourceServersChallengeIsAWWWAuthenticate(t *testing.T) {
+	const want = `DPoP error="use_dpop_nonce", error_description="Resource server requires nonce in DPoP proof"`
+	f := newFixture(t, dpophttp.SingleUse, (*dpophttp.Guard).ResourceServer)
+	w := f.do(request(""))
+	if got := w.Header().Get("WWW-Authenticate"); w.Code != http.StatusUnauthorized || got != want+`, algs="ES256 EdDSA"` {
+		t.Fatal(w.Code, got)
+	}
+	f.guard.Algs = ""
+	if got := f.do(request("")).Header().Get("WWW-Authenticate"); got != want {
+		t.Fatal(got)
+	}
+	r := request("")
+	r.Header.Set("Unverified", "yes")
+	if got := f.do(r).Header().Get("WWW-Authenticate"); got != "DPoP" {
+		t.Fatal(got)
+	}
+}
+
+func TestSingleUseTakesOneCallOfTheStore(t *testing.T) {
+	f := newFixture(t, dpophttp.SingleUse, (*dpophttp.Guard).ResourceServer)
+	for _, nonce := range []string{"", "never-issued", f.fresh(t)} {
+		f.store.calls = 0
+		if f.do(request(nonce)); f.store.calls != 1 {
+			t.Fatalf("%d calls", f.store.calls)
+		}
+	}
+}
+
+func TestTheTTLIsTheGuardsOrTheDefault(t *testing.T) {
+	f := newFixture(t, dpophttp.SingleUse, (*dpophttp.Guard).ResourceServer)
+	for ttl, lives := range map[time.Duration]time.Duration{
+		0: dpopnonce.DefaultTTL, 2 * time.Minute: 2 * time.Minute, 1500 * time.Millisecond: time.Second,
+	} {
+		f.guard.TTL = ttl
+		nonce := f.fresh(t)
+		f.store.clock = f.store.clock.Add(lives - time.Second)
+		if valid, err := f.store.Valid(request("").Context(), nonce); err != nil || !valid {
+			t.Fatal(ttl, valid, err)
+		}
+		f.store.clock = f.store.clock.Add(time.Second)
+		if f.do(request(nonce)).Code == http.StatusOK {
+			t.Fatalf("%v: accepted at its expiry", ttl)
+		}
+	}
+}

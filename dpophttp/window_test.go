@@ -1,0 +1,189 @@
+package dpophttp_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/attesto/dpopnonce"
+	"github.com/attesto/dpopnonce/dpophttp"
+)
+
+func TestAFloodOfChallengesAddsOneRow(t *testing.T) {
+	s := newStore(t)
+	guard := &dpophttp.Guard{Nonces: s, NonceClaim: claim, Policy: dpophttp.Window}
+	handlers := []http.Handler{guard.ResourceServer(http.NotFoundHandler()), guard.ResourceServer(http.NotFoundHandler())}
+	var flood sync.WaitGroup
+	for i := 0; i < 8; i++ {
+		i := i
+		flood.Add(1)
+		go func() {
+			defer flood.Done()
+			for n := 0; n < 100_000/8; n++ {
+				w := httptest.NewRecorder()
+				handlers[(i+n)%2].ServeHTTP(w, request(""))
+				if w.Code != http.StatusUnauthorized || w.Header().Get("DPoP-Nonce") == "" {
+					t.Error(w.Code, w.Header())
+					return
+				}
+			}
+		}()
+	}
+	flood.Wait()
+	if n := s.rows(t, "1 = 1"); n != 1 {
+		t.Fatalf("%d rows", n)
+	}
+}
+
+func TestTheCurrentNonceIsReplacedAtHalfItsTTL(t *testing.T) {
+	f := newFixture(t, dpophttp.Window, (*dpophttp.Guard).ResourceServer)
+	f.guard.TTL = 10 * time.Minute
+	now := noon
+	dpophttp.SetClock(f.guard, func() time.Time { return now })
+	first := f.fresh(t)
+	now = now.Add(5*time.Minute - 1)
+	if f.fresh(t) != first {
+		t.Fatal("replaced before its time")
+	}
+	now = now.Add(1)
+	second := f.fresh(t)
+	if second == first {
+		t.Fatal("not replaced")
+	}
+	if w := f.do(request(first)); w.Code != http.StatusOK || w.Header().Get("DPoP-Nonce") != second {
+		t.Fatal(w.Code, w.Header())
+	}
+}
+
+func TestACurrentNonceThatTheStoreRefusesIsReplaced(t *testing.T) {
+	f := newFixture(t, dpophttp.Window, (*dpophttp.Guard).ResourceServer)
+	nonce := f.fresh(t)
+	if err := f.store.db.Exec("DELETE FROM dpop_nonces").Error; err != nil {
+		t.Fatal(err)
+	}
+	w := f.do(request(nonce))
+	next := w.Header().Get("DPoP-Nonce")
+	if w.Code != http.StatusUnauthorized || next == nonce {
+		t.Fatal(w.Code, next == nonce)
+	}
+	if w := f.do(request(next)); w.Code != http.StatusOK {
+		t.Fatal(w.Code)
+	}
+}
+
+func TestAnyNodeAcceptsAnyNodesNonce(t *testing.T) {
+	s := newStore(t)
+	var nodes [2]http.Handler
+	for i := range nodes {
+		guard := &dpophttp.Guard{Nonces: s.Repository, NonceClaim: claim, Policy: dpophttp.Window}
+		nodes[i] = guard.ResourceServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	}
+	for i := range nodes {
+		w := httptest.NewRecorder()
+		nodes[i].ServeHTTP(w, request(""))
+		for _, node := range nodes {
+			accepted := httptest.NewRecorder()
+			node.ServeHTTP(accepted, request(w.Header().Get("DPoP-Nonce")))
+			if accepted.Code != http.StatusOK {
+				t.Fatal(accepted.Code)
+			}
+		}
+	}
+	if n := s.rows(t, "1 = 1"); n != 2 {
+		t.Fatalf("%d rows", n)
+	}
+}
+
+// slow is a store whose Issue waits.
+type slow struct {
+	dpophttp.Nonces
+	entered, leave chan struct{}
+	panics         bool
+}
+
+func (s slow) Issue(ctx context.Context, ttl time.Duration) (string, error) {
+	s.entered <- struct{}{}
+	select {
+	case <-s.leave:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	if s.panics {
+		panic("a bug of the store")
+	}
+	return s.Nonces.Issue(ctx, ttl)
+}
+
+func TestConcurrentMissesIssueOnceWithAContextThatNoRequestCancels(t *testing.T) {
+	s := newStore(t)
+	waiting := slow{Nonces: s, entered: make(chan struct{}, 64), leave: make(chan struct{})}
+	guard := &dpophttp.Guard{Nonces: waiting, NonceClaim: claim, Policy: dpophttp.Window}
+	handler := guard.ResourceServer(http.NotFoundHandler())
+	do := func(ctx context.Context, codes chan<- int) {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, request("").WithContext(ctx))
+		codes <- w.Code
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	first, others := make(chan int, 1), make(chan int, 32)
+	go do(ctx, first)
+	<-waiting.entered
+	for i := 0; i < 32; i++ {
+		go do(context.Background(), others)
+	}
+	cancel()
+	if code := <-first; code != http.StatusServiceUnavailable {
+		t.Fatal(code)
+	}
+	for i := 0; i < 1000; i++ {
+		runtime.Gosched() // so that the others wait
+	}
+	close(waiting.leave)
+	for i := 0; i < 32; i++ {
+		if code := <-others; code != http.StatusUnauthorized {
+			t.Fatal(code)
+		}
+	}
+	if n := s.rows(t, "1 = 1"); n != 1 || len(waiting.entered) != 0 {
+		t.Fatalf("%d rows, %d more calls", n, len(waiting.entered))
+	}
+}
+
+func TestAPanicOfTheStoreIsAFailure(t *testing.T) {
+	panicking := slow{entered: make(chan struct{}, 1), leave: make(chan struct{}), panics: true}
+	close(panicking.leave)
+	var told error
+	guard := &dpophttp.Guard{Nonces: panicking, NonceClaim: claim, Policy: dpophttp.Window,
+		OnError: func(_ *http.Request, err error) { told = err }}
+	w := httptest.NewRecorder()
+	guard.ResourceServer(http.NotFoundHandler()).ServeHTTP(w, request(""))
+	if w.Code != http.StatusServiceUnavailable || told == nil {
+		t.Fatal(w.Code, told)
+	}
+}
+
+// mute is a store that breaks its contract: it has no nonce to give.
+type mute struct{ err error }
+
+func (m mute) Issue(context.Context, time.Duration) (string, error)          { return "", nil }
+func (m mute) Valid(context.Context, string) (bool, error)                   { return true, nil }
+func (m mute) Rotate(context.Context, string, time.Duration) (string, error) { return "", m.err }
+
+func TestAStoreWithoutANonceToGiveIsAFailure(t *testing.T) {
+	for _, policy := range []dpophttp.Policy{dpophttp.SingleUse, dpophttp.Window} {
+		for _, err := range []error{nil, dpopnonce.ErrUsed} {
+			for _, nonce := range []string{"", "some-nonce"} {
+				guard := &dpophttp.Guard{Nonces: mute{err}, NonceClaim: claim, Policy: policy}
+				w := httptest.NewRecorder()
+				guard.AuthorizationServer(http.NotFoundHandler()).ServeHTTP(w, request(nonce))
+				if w.Code != http.StatusServiceUnavailable {
+					t.Fatal(policy, err, w.Code)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package dpophttp_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/attesto/dpopnonce/dpophttp"
+)
+
+// serve runs a handler behind a Guard on a real server, and returns the
+// response to an accepted request.
+func serve(t *testing.T, outer func(http.Handler) http.Handler, handler http.HandlerFunc) *http.Response {
+	t.Helper()
+	s := newStore(t)
+	guard := &dpophttp.Guard{Nonces: s, NonceClaim: claim}
+	guarded := guard.ResourceServer(handler)
+	if outer != nil {
+		guarded = outer(guarded)
+	}
+	server := httptest.NewServer(guarded)
+	t.Cleanup(server.Close)
+	nonce, err := s.Repository.Issue(request("").Context(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequest("GET", server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Claim", nonce)
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = response.Body.Close() })
+	return response
+}
+
+func wantHeaders(t *testing.T, response *http.Response, exposed string) {
+	t.Helper()
+	h := response.Header
+	if len(h.Values("DPoP-Nonce")) != 1 || len(h.Values("Cache-Control")) != 1 || h.Get("Cache-Control") != "no-store" ||
+		strings.Join(h.Values("Access-Control-Expose-Headers"), ", ") != exposed {
+		t.Fatal(h)
+	}
+}
+
+func TestHeadersHoldWhateverALaterHandlerSets(t *testing.T) {
+	overwrite := func(w http.ResponseWriter) {
+		w.Header().Set("Cache-Control", "public, max-age=3600")
+		w.Header().Set("Access-Control-Expose-Headers", "X-Total")
+		w.Header().Set("DPoP-Nonce", "of-the-handler")
+	}
+	for name, write := range map[string]func(http.ResponseWriter){
+		"WriteHeader": func(w http.ResponseWriter) { w.WriteHeader(http.StatusCreated) },
+		"Write":       func(w http.ResponseWriter) { _, _ = w.Write([]byte("x")) },
+		"nothing":     func(http.ResponseWriter) {},
+		"Copy":        func(w http.ResponseWriter) { _, _ = io.Copy(w, strings.NewReader("x")) },
+		"Flush":       func(w http.ResponseWriter) { w.(http.Flusher).Flush() },
+		"controller":  func(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() },
+		"Error":       func(w http.ResponseWriter) { http.Error(w, "no", http.StatusForbidden) },
+		"early hints": func(w http.ResponseWriter) {
+			w.WriteHeader(http.StatusEarlyHints)
+			overwrite(w)
+			w.WriteHeader(http.StatusOK)
+		},
+	} {
+		write := write
+		t.Run(name, func(t *testing.T) {
+			response := serve(t, nil, func(w http.ResponseWriter, _ *http.Request) {
+				overwrite(w)
+				write(w)
+			})
+			wantHeaders(t, response, "X-Total, DPoP-Nonce, WWW-Authenticate")
+			if response.Header.Get("DPoP-Nonce") == "of-the-handler" {
+				t.Fatal("not the next nonce")
+			}
+		})
+	}
+}
+
+func TestAPanicThatAnOuterLayerAnswersCarriesTheNonce(t *testing.T) {
+	recovering := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() {
+				if recover() != nil {
+					w.WriteHeader(http.StatusInternalServerError)
+				}
+			}()
+			next.ServeHTTP(w, r)
+		})
+	}
+	response := serve(t, recovering, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "public")
+		panic("a bug of the handler")
+	})
+	if response.StatusCode != http.StatusInternalServerError {
+		t.Fatal(response.Status)
+	}
+	wantHeaders(t, response, "DPoP-Nonce, WWW-Authenticate")
+}
+
+func TestAHandlerThatUnwrapsTheWriterSendsTheHeadersToo(t *testing.T) {
+	var original http.ResponseWriter
+	keep := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			original = w
+			next.ServeHTTP(w, r)
+		})
+	}
+	response := serve(t, keep, func(w http.ResponseWriter, _ *http.Request) {
+		inner := w.(interface{ Unwrap() http.ResponseWriter }).Unwrap()
+		if inner != original {
+			t.Error("not the writer that the Guard was given")
+		}
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Error(err)
+		}
+		_, _ = inner.Write([]byte("x"))
+	})
+	wantHeaders(t, response, "DPoP-Nonce, WWW-Authenticate")
+}
+
+func TestFlushSendsTheHeadersBeforeTheHandlerEnds(t *testing.T) {
+	received := make(chan struct{})
+	response := serve(t, nil, func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		select {
+		case <-received:
+		case <-r.Context().Done():
+		}
+	})
+	wantHeaders(t, response, "DPoP-Nonce, WWW-Authenticate")
+	close(received)
+}
+
+func TestAnUpgradeIsHijackedThroughTheController(t *testing.T) {
+	response := serve(t, nil, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = conn.Write([]byte("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"))
+		_ = conn.Close()
+	})
+	if response.StatusCode != http.StatusNoContent {
+		t.Fatal(response.Status)
+	}
+}
