@@ -1,0 +1,129 @@
+// Command authserver is an OAuth authorization server and a resource server
+// that demand DPoP nonces, in one process: a token endpoint for client
+// credentials at /token, and a resource at /resource.
+//
+//	authserver                       # on 127.0.0.1:8080, SQLite
+//	authserver -dsn postgres://...   # nodes that share a database
+//	authserver -demo                 # with a client that goes through the flow
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/attesto/dpopnonce"
+	"github.com/attesto/dpopnonce/dpophttp"
+)
+
+func main() {
+	var c config
+	flag.StringVar(&c.addr, "addr", "127.0.0.1:8080", "address to listen on")
+	flag.StringVar(&c.issuer, "issuer", "", "URL under which clients reach the server (default: http:// and the address)")
+	flag.StringVar(&c.dsn, "dsn", "", "PostgreSQL to use, as postgres://user:password@host:port/database (default: SQLite)")
+	flag.StringVar(&c.file, "file", "authserver.db", "SQLite file")
+	flag.StringVar(&c.origin, "origin", "", "origin of browser clients, as https://app.example (default: none)")
+	flag.StringVar(&c.clientID, "client-id", "demo", "the client that is registered")
+	flag.StringVar(&c.clientSecret, "client-secret", "demo-secret", "its secret")
+	flag.DurationVar(&c.ttl, "ttl", dpopnonce.DefaultTTL, "lifetime of a nonce")
+	flag.Func("policy", "single-use or window (default single-use)", func(s string) error {
+		return c.setPolicy(s)
+	})
+	demo := flag.Bool("demo", false, "run a client through the flow on a new database, print each exchange, and end")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	run := serve
+	if *demo {
+		run = runDemo
+	}
+	if err := run(ctx, c); err != nil {
+		fmt.Fprintln(os.Stderr, "authserver:", err)
+		os.Exit(1)
+	}
+}
+
+type config struct {
+	addr, issuer, origin   string
+	dsn, file              string
+	clientID, clientSecret string
+	ttl                    time.Duration
+	policy                 dpophttp.Policy
+}
+
+func (c *config) setPolicy(name string) error {
+	switch name {
+	case "single-use":
+		c.policy = dpophttp.SingleUse
+	case "window":
+		c.policy = dpophttp.Window
+	default:
+		return fmt.Errorf("no such policy")
+	}
+	return nil
+}
+
+// serve runs the server until ctx ends, and lets the requests in flight end.
+func serve(ctx context.Context, c config) error {
+	return serveAnd(ctx, c, slog.New(slog.NewJSONHandler(os.Stdout, nil)), func(ctx context.Context, _ string) error {
+		<-ctx.Done()
+		return nil
+	})
+}
+
+// serveAnd runs the server for as long as fn runs, which is given its URL.
+func serveAnd(ctx context.Context, c config, log *slog.Logger, fn func(context.Context, string) error) error {
+	listener, err := net.Listen("tcp", c.addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	if c.issuer == "" {
+		c.issuer = "http://" + listener.Addr().String()
+	}
+	store, err := openStore(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer store.close()
+	background, stop := context.WithCancel(ctx)
+	defer stop()
+	swept := store.sweepEvery(background, time.Minute)
+
+	server := &http.Server{
+		Handler:           newHandler(c, store, log),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		// An oversized proof gets an OAuth error in place of a bare 431.
+		MaxHeaderBytes: 4 << 20,
+		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	log.Info("listening", "issuer", c.issuer)
+
+	work, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	go func() { end(fmt.Errorf("server: %w", <-failed)) }()
+	err = fn(work, c.issuer)
+	if cause := context.Cause(work); err == nil && ctx.Err() == nil && cause != nil {
+		err = cause
+	}
+
+	log.Info("shutting down")
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	err = errors.Join(err, server.Shutdown(bounded))
+	stop()
+	<-swept
+	return err
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/json"
+)
+
+// The algorithms that proofs may be signed with, and their names as the
+// metadata and challenges list them.
+var (
+	proofAlgs     = []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.PS256}
+	proofAlgNames = []string{"ES256", "EdDSA", "PS256"}
+)
+
+const (
+	maxProof = 16 << 10         // bytes
+	maxSkew  = 60 * time.Second // of iat, to either side
+)
+
+// A proof is a DPoP proof that has been verified. Its nonce has not been: that
+// is the Guard's part.
+type proof struct {
+	nonce      string
+	thumbprint string // of its key (RFC 7638)
+}
+
+// errProof is the error of a proof that is not acceptable.
+var errProof = errors.New("invalid DPoP proof")
+
+// A verifier checks the proofs of requests to one server.
+type verifier struct {
+	issuer string
+	seen   func(ctx context.Context, id string, expiresAt time.Time) (first bool, err error)
+	keep   time.Duration // how long a proof is remembered
+}
+
+// verify checks all of RFC 9449 section 4.3 but the nonce. The token is empty
+// at the token endpoint. Errors that are not errProof are failures of the
+// server.
+func (v verifier) verify(r *http.Request, token string) (*proof, error) {
+	values := r.Header.Values("DPoP")
+	switch {
+	case len(values) != 1:
+		return nil, fmt.Errorf("%w: %d DPoP headers", errProof, len(values))
+	case len(values[0]) > maxProof:
+		return nil, fmt.Errorf("%w: %d bytes", errProof, len(values[0]))
+	}
+	key, claims, err := open(values[0])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errProof, err)
+	}
+	now := time.Now()
+	if err := claims.fit(r, v.issuer, token, now); err != nil {
+		return nil, fmt.Errorf("%w: %w", errProof, err)
+	}
+	sum, err := key.Thumbprint(crypto.SHA256)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errProof, err)
+	}
+	thumbprint := base64.RawURLEncoding.EncodeToString(sum)
+	id := sha256.Sum256([]byte(thumbprint + "." + claims.JTI))
+	first, err := v.seen(r.Context(), hex.EncodeToString(id[:]), now.Add(v.keep))
+	if err != nil {
+		return nil, err
+	}
+	if !first {
+		return nil, fmt.Errorf("%w: jti was seen before", errProof)
+	}
+	return &proof{claims.Nonce, thumbprint}, nil
+}
+
+// open checks the JOSE header and the signature.
+func open(text string) (*jose.JSONWebKey, *proofClaims, error) {
+	jws, err := jose.ParseSignedCompact(text, proofAlgs)
+	if err != nil {
+		return nil, nil, err
+	}
+	header := jws.Signatures[0].Protected
+	key := header.JSONWebKey
+	switch {
+	case header.ExtraHeaders[jose.HeaderType] != "dpop+jwt":
+		return nil, nil, errors.New("typ is not dpop+jwt")
+	case key == nil:
+		return nil, nil, errors.New("no jwk")
+	case !key.Valid() || !key.IsPublic():
+		return nil, nil, errors.New("jwk is not a public key")
+	}
+	payload, err := jws.Verify(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	var claims proofClaims
+	if err := json.Unmarshal(payload, &claims); err != nil {
+		return nil, nil, err
+	}
+	return key, &claims, nil
+}
+
+type proofClaims struct {
+	JTI   string   `json:"jti"`
+	HTM   string   `json:"htm"`
+	HTU   string   `json:"htu"`
+	IAT   *float64 `json:"iat"`
+	ATH   string   `json:"ath"`
+	Nonce string   `json:"nonce"`
+}
+
+// fit reports why the claims are not those of this request.
+func (c *proofClaims) fit(r *http.Request, issuer, token string, now time.Time) error {
+	switch {
+	case c.JTI == "":
+		return errors.New("no jti")
+	case c.HTM != r.Method:
+		return errors.New("htm is another method")
+	case !sameTarget(c.HTU, issuer+r.URL.EscapedPath()):
+		return errors.New("htu is another URL")
+	case c.IAT == nil:
+		return errors.New("no iat")
+	case *c.IAT < float64(now.Add(-maxSkew).Unix()) || *c.IAT > float64(now.Add(maxSkew).Unix()):
+		return errors.New("iat is not now")
+	case token != "" && subtle.ConstantTimeCompare([]byte(c.ATH), []byte(hashOf(token))) != 1:
+		return errors.New("ath is of another token")
+	}
+	return nil
+}
+
+// hashOf is the ath of an access token.
+func hashOf(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// sameTarget compares an htu with the URL of the request, without query and
+// fragment, after the normalization of RFC 3986 sections 6.2.2 and 6.2.3.
+func sameTarget(htu, target string) bool {
+	a, err := url.Parse(htu)
+	if err != nil {
+		return false
+	}
+	b, err := url.Parse(target)
+	return err == nil && normalized(a) == normalized(b)
+}
+
+func normalized(u *url.URL) string {
+	scheme, host := strings.ToLower(u.Scheme), strings.ToLower(u.Host)
+	if port := u.Port(); scheme == "https" && port == "443" || scheme == "http" && port == "80" {
+		host = strings.TrimSuffix(host, ":"+port)
+	}
+	path := u.EscapedPath()
+	if path == "" {
+		path = "/"
+	}
+	return scheme + "://" + host + path
+}
+
+type proofKey struct{}
+
+// withProof hands a proof to the Guard and the handlers behind it.
+func withProof(r *http.Request, p *proof) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), proofKey{}, p))
+}
+
+// proofOf returns the verified proof of r, or nil.
+func proofOf(r *http.Request) *proof {
+	p, _ := r.Context().Value(proofKey{}).(*proof)
+	return p
+}
+
+// nonceClaim is the Guard's view of a proof.
+func nonceClaim(r *http.Request) (nonce string, verified bool) {
+	if p := proofOf(r); p != nil {
+		return p.nonce, true
+	}
+	return "", false
+}

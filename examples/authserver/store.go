@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/attesto/dpopnonce"
+	"github.com/go-jose/go-jose/v4"
+	"gorm.io/driver/postgres"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/logger"
+)
+
+// A store is everything that the nodes of the server share.
+type store struct {
+	db     *gorm.DB
+	as, rs *dpopnonce.Repository // RFC 9449 section 9: apart
+	key    jose.JSONWebKey       // signs access tokens
+}
+
+func openStore(ctx context.Context, c config, log *slog.Logger) (s *store, err error) {
+	dialector := sqlite.Open("file:" + c.file + "?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate")
+	if c.dsn != "" {
+		dialector = postgres.Open(c.dsn)
+	}
+	s = &store{}
+	s.db, err = gorm.Open(dialector, &gorm.Config{
+		Logger: logger.NewSlogLogger(log, logger.Config{LogLevel: logger.Warn, SlowThreshold: time.Second, ParameterizedQueries: true}),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.migrate(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *store) migrate(ctx context.Context) (err error) {
+	if s.as, err = dpopnonce.NewRepository(s.db, dpopnonce.WithTable("as_dpop_nonces"), dpopnonce.WithGroupCommit()); err != nil {
+		return err
+	}
+	if s.rs, err = dpopnonce.NewRepository(s.db, dpopnonce.WithTable("rs_dpop_nonces"), dpopnonce.WithGroupCommit()); err != nil {
+		return err
+	}
+	for _, nonces := range []*dpopnonce.Repository{s.as, s.rs} {
+		if err := nonces.Migrate(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.db.WithContext(ctx).AutoMigrate(&seenProof{}, &signingKey{}); err != nil {
+		return err
+	}
+	return s.loadKey(ctx)
+}
+
+func (s *store) close() {
+	if pool, err := s.db.DB(); err == nil {
+		_ = pool.Close()
+	}
+}
+
+// sweepEvery deletes what expired until ctx ends. The channel is closed then.
+func (s *store) sweepEvery(ctx context.Context, interval time.Duration) <-chan struct{} {
+	var running sync.WaitGroup
+	for _, nonces := range []*dpopnonce.Repository{s.as, s.rs} {
+		running.Go(func() { _ = nonces.SweepEvery(ctx, interval) })
+	}
+	running.Go(func() {
+		for tick := time.NewTicker(interval); ; {
+			select {
+			case <-ctx.Done():
+				tick.Stop()
+				return
+			case <-tick.C: // GORM logs a failure; the next tick tries again
+				s.db.WithContext(ctx).Where("expires_at < ?", time.Now().UTC()).Delete(&seenProof{})
+			}
+		}
+	})
+	done := make(chan struct{})
+	go func() { running.Wait(); close(done) }()
+	return done
+}
+
+// A seenProof is a proof that was accepted: no node accepts its jti again.
+type seenProof struct {
+	ID        string    `gorm:"primaryKey;type:varchar(64)"`
+	ExpiresAt time.Time `gorm:"index"`
+}
+
+// first records a proof, and reports whether it is the first with this id.
+func (s *store) first(ctx context.Context, id string, expiresAt time.Time) (bool, error) {
+	done := s.db.WithContext(ctx).Clauses(clause.OnConflict{DoNothing: true}).
+		Create(&seenProof{ID: id, ExpiresAt: expiresAt.UTC()})
+	return done.RowsAffected == 1, done.Error
+}
+
+// A signingKey is shared by all nodes and kept over restarts. It belongs into a
+// key management service: an example has none.
+type signingKey struct {
+	ID  int `gorm:"primaryKey"`
+	JWK string
+}
+
+func (s *store) loadKey(ctx context.Context) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	text, err := jose.JSONWebKey{Key: key, Algorithm: string(jose.ES256), Use: "sig"}.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	row := signingKey{ID: 1, JWK: string(text)}
+	db := s.db.WithContext(ctx)
+	if err := db.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error; err != nil {
+		return err
+	}
+	if err := db.Take(&row, 1).Error; err != nil { // the first node's
+		return err
+	}
+	return s.key.UnmarshalJSON([]byte(row.JWK))
+}
