@@ -25,6 +25,7 @@ var consumeCases = []testCase{
 		wantIs(t, e.consume(late), dpopnonce.ErrExpired)
 		wantIs(t, e.consume("never-issued"), dpopnonce.ErrUnknown)
 	}},
+	judgedCase("judges to the second and to the byte, and writes when it accepted", nil, 2, consuming),
 	{name: "a rejected nonce is not spent by the rejection", run: func(t *testing.T, e *env) {
 		nonce := e.issue(t, time.Minute)
 		e.clock.Set(noon.Add(time.Minute))

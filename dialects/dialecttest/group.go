@@ -60,6 +60,8 @@ var groupCases = []testCase{
 			}
 		}
 	}},
+	judgedCase("shared consumes are judged to the second and to the byte", groupCommit, 24, consuming, dpopnonce.WithGroupCommit()),
+	judgedCase("shared rotations are judged to the second and to the byte", groupCommit, 24, rotating, dpopnonce.WithGroupCommit()),
 	{name: "rotations that share statements each have a successor of their own", needs: groupCommit, run: func(t *testing.T, e *env) {
 		r := e.repository(t, e.db, dpopnonce.WithGroupCommit())
 		connect(t, e.db)

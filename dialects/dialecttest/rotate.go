@@ -27,6 +27,7 @@ var rotateCases = []testCase{
 		e.clock.Set(noon.Add(10*time.Second - 1))
 		wantIs(t, e.consume(next), nil)
 	}},
+	judgedCase("judges as Consume does, to the second and to the byte", nil, 2, rotating),
 	{name: "every rejection comes with a fresh successor", run: func(t *testing.T, e *env) {
 		used, expired := e.issue(t, time.Minute), e.issue(t, time.Second)
 		wantIs(t, e.consume(used), nil)
