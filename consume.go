@@ -76,7 +76,8 @@ func (r *Repository) consumePlain(ctx context.Context, nonce string, ttl time.Du
 // is no successor to hand out.
 //
 // Both happen or neither does: one statement on PostgreSQL, one transaction on
-// the others. A successor that is taken is minted again; the consume is never
+// the others, which on a connection of the caller's ([gorm.DB.Connection]) is
+// the caller's to begin. A successor that is taken is minted again; the consume is never
 // run twice.
 func (r *Repository) Rotate(ctx context.Context, nonce string, ttl time.Duration) (next string, err error) {
 	if ttl, err = wholeTTL(ttl); err != nil {

@@ -28,9 +28,15 @@ func (r *Repository) Insert(ctx context.Context, c Changeset) (DPoPNonce, error)
 	row := c.Row()
 	inserted := false
 	err := r.run(ctx, "insert", func(db *gorm.DB) (err error) {
-		row.ID, inserted, err = r.insert(ctx, db, r.statements.insert, params{
-			id: row.ID, nonce: row.Nonce, issuedAt: row.IssuedAt, expiresAt: row.ExpiresAt,
-		})
+		p := params{id: row.ID, nonce: row.Nonce, issuedAt: row.IssuedAt, expiresAt: row.ExpiresAt}
+		row.ID, inserted, err = r.insert(ctx, db, r.statements.insert, p)
+		if err != nil && r.dialect.Fault(err) == dialects.DuplicateID {
+			// Where the nonce is taken as well, which of both is told depends on
+			// the database.
+			if _, taken, failed := r.queryText(ctx, db, r.statements.reason, &p); failed == nil && taken {
+				return nil
+			}
+		}
 		return err
 	})
 	if err != nil {

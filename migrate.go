@@ -24,7 +24,7 @@ func (r *Repository) Migrate(ctx context.Context) error {
 	if r.err != nil {
 		return r.err
 	}
-	if inTransaction(r.db) {
+	if r.isTx {
 		return fmt.Errorf("dpopnonce: migrate: %w", errTransaction)
 	}
 	for n := 1; ; n++ {

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/attesto/dpopnonce/dialects"
@@ -36,6 +37,7 @@ type Repository struct {
 	db         *gorm.DB // a session of its own: no conditions, no error, quiet logger
 	err        error    // why db cannot be used; set by WithTx only
 	callerTx   bool     // db may be in a transaction of the caller's
+	isTx       bool     // it is, by what it is or by WithTx
 	dialect    dialects.Dialect
 	table      dialects.Table
 	statements statements
@@ -153,10 +155,10 @@ func (r *Repository) configure(db *gorm.DB, opts []Option) (err error) {
 // Issue outside. Rejections, duplicates and malformed nonces leave the
 // transaction usable; nothing is repeated in it, and a failure to serialize is
 // the driver's error. Migrate and SweepEvery are errors in a transaction. With
-// a nil or DryRun tx, every call is an error.
+// a nil or DryRun tx, or one that failed to begin, every call is an error.
 func (r *Repository) WithTx(tx *gorm.DB) *Repository {
 	clone := *r
-	clone.groups = nil
+	clone.groups, clone.isTx = nil, true
 	if clone.err = usable(tx); clone.err != nil {
 		clone.err = fmt.Errorf("dpopnonce: WithTx: %w", clone.err)
 		return &clone
@@ -172,15 +174,30 @@ func usable(db *gorm.DB) error {
 		return errors.New("nil *gorm.DB")
 	case db.Config == nil || db.Dialector == nil || db.Statement == nil || db.Statement.ConnPool == nil:
 		return errors.New("*gorm.DB is not open")
+	case neverBegan(db.Statement.ConnPool) && db.Error != nil:
+		return fmt.Errorf("the transaction did not begin: %w", db.Error)
+	case neverBegan(db.Statement.ConnPool):
+		return errors.New("*gorm.DB has no connection")
 	case db.DryRun:
 		return errors.New("*gorm.DB is in DryRun mode: it would accept a nonce without spending it")
 	}
 	return nil
 }
 
+// neverBegan reports whether pool is what a Begin that failed leaves behind: a
+// nil *sql.Tx, which panics.
+func neverBegan(pool gorm.ConnPool) bool {
+	if prepared, ok := pool.(*gorm.PreparedStmtTX); ok {
+		return prepared == nil || prepared.Tx == nil || neverBegan(prepared.Tx)
+	}
+	v := reflect.ValueOf(pool)
+	return v.Kind() == reflect.Pointer && v.IsNil()
+}
+
 // bind makes db the repository's own session.
 func (r *Repository) bind(db *gorm.DB) {
 	r.callerTx = mayBeTransaction(db.Statement.ConnPool)
+	r.isTx = r.isTx || inTransaction(db)
 	r.db = db.Session(&gorm.Session{NewDB: true, Logger: quietLogger{db.Logger, r.dialect}})
 	r.db.Error = nil
 	// The translation would lose which index a duplicate violates.

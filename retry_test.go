@@ -88,6 +88,27 @@ func TestAFailureToSerializeIsRepeatedUntilTheContextEnds(t *testing.T) {
 	}
 }
 
+func TestADeadlockAfterFailuresToSerializeIsRepeated(t *testing.T) {
+	db := openSchema(t)
+	migrate(t, db)
+	r, err := dpopnonce.NewRepository(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	failing(t, db, func(n int, _ *gorm.DB) error {
+		switch {
+		case n <= 12:
+			return sqlState("40001")
+		case n <= 22:
+			return sqlState("40P01")
+		}
+		return nil
+	})
+	if _, err := r.Issue(context.Background(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestWhatIsRepeatedRunsAtReadCommitted(t *testing.T) {
 	ctx := context.Background()
 	postgresDB := open(t, postgres.Open(postgresDSN(t)+"&default_transaction_isolation=serializable"))

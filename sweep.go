@@ -48,7 +48,7 @@ func (r *Repository) SweepEvery(ctx context.Context, interval time.Duration) err
 		return r.err
 	case interval <= 0:
 		return fmt.Errorf("dpopnonce: sweep every %v: interval must be positive", interval)
-	case inTransaction(r.db):
+	case r.isTx:
 		return fmt.Errorf("dpopnonce: sweep every %v: %w", interval, errTransaction)
 	}
 	wait := time.Duration(rand.Int63n(int64(interval)))

@@ -43,7 +43,8 @@ func (r *Repository) repeat(ctx context.Context, call string, first runner, fn f
 	if err == nil {
 		err = first(ctx, fn)
 	}
-	for n := 1; err != nil && r.again(ctx, err, n); n++ {
+	var done repetitions
+	for err != nil && r.again(ctx, err, &done) {
 		err = r.atomically(ctx, fn)
 	}
 	if err != nil {
@@ -69,28 +70,44 @@ func (r *Repository) atomically(ctx context.Context, fn func(*gorm.DB) error) er
 	return db.Transaction(fn, &sql.TxOptions{Isolation: r.dialect.Isolation()})
 }
 
-// again waits before the nth repetition of a run that ended with err. It is
+// repetitions counts those of one run, by their cause where they are bounded.
+type repetitions struct {
+	all, locked, unprepared int
+}
+
+// again waits before the next repetition of a run that ended with err. It is
 // false if there is none to be: inside a caller's transaction, only the caller
 // can repeat.
-func (r *Repository) again(ctx context.Context, err error, n int) bool {
+func (r *Repository) again(ctx context.Context, err error, done *repetitions) bool {
 	if r.callerTx {
 		return false
 	}
-	switch r.dialect.Fault(err) {
-	case dialects.Serialization:
-		return pause(ctx, n)
-	case dialects.Locked:
-		return n <= maxLocked && pause(ctx, n)
+	done.all++
+	switch fault := r.dialect.Fault(err); {
+	case fault == dialects.Serialization:
+		return pause(ctx, done.all)
+	case fault == dialects.Locked:
+		done.locked++
+		return done.locked <= maxLocked && pause(ctx, done.all)
+	case r.unprepared(ctx, err):
+		done.unprepared++
+		return done.unprepared <= maxUnprepared
 	}
-	return n <= maxUnprepared && r.unprepared(ctx, err)
+	return false
 }
 
 // unprepared reports whether err is another caller's end of context: with
 // PrepareStmt, whoever waits for a statement that another is preparing gets the
 // other's error, and nothing was sent.
+//
+// A deadline that is not ctx's may be GORM's DefaultContextTimeout, which ends
+// statements that were sent. It is for contexts without one of their own.
 func (r *Repository) unprepared(ctx context.Context, err error) bool {
-	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-	return ended && ctx.Err() == nil && r.db.PrepareStmt
+	if !r.db.PrepareStmt || ctx.Err() != nil {
+		return false
+	}
+	_, bounded := ctx.Deadline()
+	return errors.Is(err, context.Canceled) || bounded && errors.Is(err, context.DeadlineExceeded)
 }
 
 // pause waits before the nth repetition, longer from one to the next and at

@@ -144,6 +144,9 @@ const (
 	Other Fault = iota
 	// Duplicate: Insert did nothing, because the nonce is taken.
 	Duplicate
+	// DuplicateID: Insert did nothing, because the id is taken, and the nonce
+	// may be as well; for databases that look at the id first.
+	DuplicateID
 	// Exists: the DDL did nothing, because another node has just done it.
 	Exists
 	// NoUniqueIndex: Insert did nothing, because no unique index covers nonce.

@@ -105,6 +105,17 @@ var insertCases = []testCase{
 			t.Fatalf("%d inserts succeeded", wins)
 		}
 	}},
+	{name: "a row that is inserted again, id and all, is ErrDuplicate", run: func(t *testing.T, e *env) {
+		c := dpopnonce.IssueChangeset(dpopnonce.DPoPNonce{ID: uuid.New()},
+			dpopnonce.IssueAttrs{Nonce: "again", IssuedAt: noon, ExpiresAt: noon.Add(time.Minute)})
+		_, err := e.Insert(ctx, c)
+		wantIs(t, err, nil)
+		wantIs(t, e.db.Transaction(func(tx *gorm.DB) error {
+			_, err := e.WithTx(tx).Insert(ctx, c)
+			wantIs(t, err, dpopnonce.ErrDuplicate)
+			return e.WithTx(tx).Consume(ctx, "again", time.Minute)
+		}), nil)
+	}},
 	{name: "a colliding id is a failure and no duplicate", run: func(t *testing.T, e *env) {
 		row, err := e.Insert(ctx, changeset("first", noon, noon.Add(time.Minute)))
 		wantIs(t, err, nil)

@@ -1,6 +1,7 @@
 package dialecttest
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"testing"
@@ -95,6 +96,31 @@ var transactionCases = []testCase{
 			}
 			return err
 		}), nil)
+	}},
+	{name: "Migrate and SweepEvery are errors on a connection given to WithTx, which may be in one", run: func(t *testing.T, e *env) {
+		nonce := e.issue(t, time.Minute)
+		other := e.repository(t, e.db, dpopnonce.WithTable(newName()))
+		wantIs(t, e.db.Connection(func(conn *gorm.DB) error {
+			wantIs(t, conn.Exec("BEGIN").Error, nil)
+			wantIs(t, e.WithTx(conn).Consume(ctx, nonce, time.Minute), nil)
+			for _, err := range []error{other.WithTx(conn).Migrate(ctx), other.WithTx(conn).SweepEvery(ctx, time.Minute)} {
+				wantFailure(t, err)
+			}
+			return conn.Exec("ROLLBACK").Error
+		}), nil)
+		wantIs(t, e.consume(nonce), nil)
+	}},
+	{name: "a transaction that did not begin is an error of every call", run: func(t *testing.T, e *env) {
+		ended, cancel := context.WithCancel(ctx)
+		cancel()
+		for _, db := range []*gorm.DB{e.db, e.db.Session(&gorm.Session{PrepareStmt: true})} {
+			r := e.WithTx(db.WithContext(ended).Begin())
+			_, err := r.Rotate(ctx, "nonce", time.Minute)
+			for _, err := range []error{err, r.Consume(ctx, "nonce", time.Minute), r.Migrate(ctx)} {
+				wantFailure(t, err)
+				wantIs(t, err, context.Canceled)
+			}
+		}
 	}},
 	{name: "a lock that is not to be had in time is the database's error and repeated by the caller only", needs: rowLocks, run: func(t *testing.T, e *env) {
 		nonce := e.issue(t, time.Minute)
