@@ -29,6 +29,14 @@ newest: ## Take the newest releases of everything into integration/go.mod.
 quickstart: ## Run the quickstart on a new SQLite file.
 	go run ./examples/quickstart
 
+.PHONY: demo
+demo: ## Start examples/authserver and run a client through the flow, each exchange printed.
+	cd examples/authserver && go run . -demo
+
+.PHONY: e2e
+e2e: ## Try examples/authserver with oauth4webapi, in Node and in headless Chromium.
+	scripts/e2e
+
 .PHONY: check
 check: ## Check formatting, go.mod files and staticcheck in every module.
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not gofmt-ed: $$files"; exit 1; fi

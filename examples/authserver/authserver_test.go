@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,13 +21,21 @@ import (
 	"github.com/attesto/dpopnonce/dpophttp"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
 )
 
 // start runs the server and returns a client of it, and the database.
 func start(t *testing.T, policy dpophttp.Policy) (*client, *store) {
 	t.Helper()
+	return startOn(t, policy, "")
+}
+
+func startOn(t *testing.T, policy dpophttp.Policy, dsn string) (*client, *store) {
+	t.Helper()
 	c := config{
-		addr: "127.0.0.1:0", file: filepath.Join(t.TempDir(), "authserver.db"), origin: "https://app.example",
+		addr: "127.0.0.1:0", dsn: dsn, file: filepath.Join(t.TempDir(), "authserver.db"), origin: "https://app.example",
 		clientID: "demo", clientSecret: "demo-secret", ttl: time.Minute, policy: policy,
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -69,6 +79,57 @@ func TestTheStoryHoldsUnderBothPolicies(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+func TestTwoNodesOnPostgreSQLAcceptEachOthersNoncesAndTokens(t *testing.T) {
+	dsn := schemaDSN(t)
+	for _, policy := range []dpophttp.Policy{dpophttp.SingleUse, dpophttp.Window} {
+		c, _ := startOn(t, policy, dsn)
+		if err := c.story(t.Context()); err != nil {
+			t.Error(err)
+		}
+		other, _ := startOn(t, policy, dsn)
+		c.tokenURL = other.tokenURL
+		if status, err := c.requestToken(t.Context()); err != nil || status != 200 {
+			t.Error(status, err)
+		}
+	}
+}
+
+// schemaDSN is a DSN of a new schema. Without a server the test is skipped; in
+// CI that is a failure.
+func schemaDSN(t *testing.T) string {
+	t.Helper()
+	dsn, err := url.Parse(os.Getenv("POSTGRES_DSN"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dsn.Host == "" && os.Getenv("CI") == "true" {
+		t.Fatal("POSTGRES_DSN is not set")
+	}
+	if dsn.Host == "" {
+		t.Skip("POSTGRES_DSN is not set: run make test")
+	}
+	db, err := gorm.Open(postgres.Open(dsn.String()), &gorm.Config{Logger: logger.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema := "authserver_" + strings.ToLower(rand.Text())
+	if err := db.Exec("CREATE SCHEMA " + schema).Error; err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Exec("DROP SCHEMA " + schema + " CASCADE").Error; err != nil {
+			t.Error(err)
+		}
+		if pool, err := db.DB(); err == nil {
+			_ = pool.Close()
+		}
+	})
+	query := dsn.Query()
+	query.Set("search_path", schema)
+	dsn.RawQuery = query.Encode()
+	return dsn.String()
 }
 
 // A forgery is what an attacker, or a client with a bug, may send as its proof.

@@ -1,0 +1,28 @@
+// Starts and stops the server under test, whose binary AUTHSERVER names.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+
+export async function start(args) {
+  const server = spawn(process.env.AUTHSERVER, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const ended = once(server, 'exit')
+  const log = []
+  const lines = createInterface({ input: server.stdout })
+  const issuer = await new Promise((resolve, reject) => {
+    lines.on('line', (line) => {
+      const entry = JSON.parse(line)
+      log.push(entry)
+      if (entry.msg === 'listening') resolve(entry.issuer)
+    })
+    ended.then(([code]) => reject(new Error(`the server ended with ${code}`)), reject)
+  })
+  return {
+    issuer,
+    log,
+    stop: async () => {
+      server.kill('SIGTERM')
+      const [code] = await ended
+      if (code !== 0) throw new Error(`the server ended with ${code}`)
+    },
+  }
+}
