@@ -2,7 +2,6 @@ package dpophttp_test
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -174,11 +173,4 @@ func (f *fixture) rejections(t *testing.T) map[string]error {
 	f.store.clock = f.store.clock.Add(time.Minute)
 	all[expired] = dpopnonce.ErrExpired
 	return all
-}
-
-func wantIs(t *testing.T, got, want error) {
-	t.Helper()
-	if !errors.Is(got, want) {
-		t.Fatalf("got %v, want %v", got, want)
-	}
 }
