@@ -30,7 +30,7 @@ func (r *Repository) Insert(ctx context.Context, c Changeset) (DPoPNonce, error)
 	err := r.run(ctx, "insert", func(db *gorm.DB) (err error) {
 		p := params{id: row.ID, nonce: row.Nonce, issuedAt: row.IssuedAt, expiresAt: row.ExpiresAt}
 		row.ID, inserted, err = r.insert(ctx, db, r.statements.insert, p)
-		if err != nil && r.dialect.Fault(err) == dialects.DuplicateID {
+		if err != nil && r.dialect.Fault(err) == dialects.Taken {
 			// Where the nonce is taken as well, which of both is told depends on
 			// the database.
 			if _, taken, failed := r.queryText(ctx, db, r.statements.reason, &p); failed == nil && taken {
@@ -89,13 +89,22 @@ func (r *Repository) Issue(ctx context.Context, ttl time.Duration) (nonce string
 // collide: whatever makes ten do so is no accident.
 const maxCollisions = 10
 
+// manyIssues is how many nonces a repository has issued before the unique index
+// is taken for granted. The statement that does so is another one to prepare on
+// each connection, and pays for those who issue often.
+const manyIssues = 1000
+
 // issue stores a new nonce. One that is taken is minted again.
 func (r *Repository) issue(ctx context.Context, db *gorm.DB, ttl time.Duration) (string, error) {
-	insert := r.statements.insert
-	if !r.statements.insertAsync.absent() && !r.callerTx && !inTransaction(db) {
-		insert = r.statements.insertAsync
-	}
+	async := !r.statements.insertAsync.absent() && !r.callerTx && !inTransaction(db)
 	for n := 0; n < maxCollisions; n++ {
+		insert := r.statements.insert
+		switch {
+		case async && r.issued.Load() >= manyIssues && !r.statements.insertAsyncAgain.absent():
+			insert = r.statements.insertAsyncAgain
+		case async:
+			insert = r.statements.insertAsync
+		}
 		clock := r.clock()
 		nonce, err := newNonce(clock)
 		if err != nil {
@@ -103,11 +112,16 @@ func (r *Repository) issue(ctx context.Context, db *gorm.DB, ttl time.Duration) 
 		}
 		now := wholeSecond(clock)
 		_, inserted, err := r.insert(ctx, db, insert, params{nonce: nonce, issuedAt: now, expiresAt: now.Add(ttl)})
-		if err != nil {
-			return "", err
-		}
-		if inserted {
+		switch {
+		case inserted:
+			if async && r.issued.Load() < manyIssues {
+				r.issued.Add(1)
+			}
 			return nonce, nil
+		case async && err != nil && r.dialect.Fault(err) == dialects.Taken:
+			// Both the nonce and the id are minted again.
+		case err != nil:
+			return "", err
 		}
 	}
 	return "", fmt.Errorf("%d new nonces in a row were taken", maxCollisions)
@@ -125,5 +139,5 @@ func (r *Repository) insert(ctx context.Context, db *gorm.DB, insert statement, 
 	if err != nil && r.dialect.Fault(err) == dialects.Duplicate {
 		return p.id, false, nil
 	}
-	return p.id, rows == 1, err
+	return p.id, err == nil && rows == 1, err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"sync/atomic"
 	"time"
 
 	"github.com/attesto/dpopnonce/dialects"
@@ -41,6 +42,7 @@ type Repository struct {
 	dialect    dialects.Dialect
 	table      dialects.Table
 	statements statements
+	issued     *atomic.Int64 // up to manyIssues
 	clock      func() time.Time
 	sweepBatch int
 
@@ -108,7 +110,7 @@ func WithSweepBatch(rows int) Option {
 // A nil db or one in DryRun mode, a database without a dialect, and a bad
 // option are errors. Of an option given twice, the last counts.
 func NewRepository(db *gorm.DB, opts ...Option) (*Repository, error) {
-	r := &Repository{table: dialects.Table{Name: defaultTable}, sweepBatch: 1000}
+	r := &Repository{table: dialects.Table{Name: defaultTable}, sweepBatch: 1000, issued: new(atomic.Int64)}
 	err := r.configure(db, opts)
 	if err != nil {
 		return nil, fmt.Errorf("dpopnonce: new repository: %w", err)

@@ -17,7 +17,7 @@ import (
 // statements are a dialect's SQL on one table, ready to bind.
 type statements struct {
 	insert, consume, reason, valid, sweep statement
-	insertAsync, rotate                   statement // without SQL where the dialect has none
+	insertAsync, insertAsyncAgain, rotate statement // without SQL where the dialect has none
 	counted, serial                       bool
 
 	// Shared by many callers; those without SQL are not needed.
@@ -87,6 +87,7 @@ func compileAll(d dialects.Dialect, t dialects.Table) (s statements, err error) 
 		{"Valid", text.Valid, &s.valid, false},
 		{"Sweep", text.Sweep, &s.sweep, false},
 		{"InsertAsync", text.InsertAsync, &s.insertAsync, true},
+		{"InsertAsyncAgain", text.InsertAsyncAgain, &s.insertAsyncAgain, true},
 		{"Rotate", text.Rotate, &s.rotate, true},
 		{"IssueAll", text.IssueAll, &s.issueAll, true},
 		{"ConsumeAll", text.ConsumeAll, &s.consumeAll, true},

@@ -85,6 +85,11 @@ type SQL struct {
 	// until it is on disk. It is not sent inside of any other transaction.
 	InsertAsync string
 
+	// InsertAsyncAgain is InsertAsync for a table whose unique index many an
+	// InsertAsync has met. A nonce that is taken may be an error that Fault calls
+	// Duplicate or Taken.
+	InsertAsyncAgain string
+
 	// Rotate is Consume, Reason and Insert in one statement. It returns as many
 	// rows as this sum, and Exec must count them: 1 if the nonce was consumed,
 	// 2 if it is used, 3 if it is expired, 4 if it is unknown, and 4 more if
@@ -144,9 +149,9 @@ const (
 	Other Fault = iota
 	// Duplicate: Insert did nothing, because the nonce is taken.
 	Duplicate
-	// DuplicateID: Insert did nothing, because the id is taken, and the nonce
-	// may be as well; for databases that look at the id first.
-	DuplicateID
+	// Taken: an insert did nothing, because the nonce, the id or both are taken,
+	// and the error does not tell which.
+	Taken
 	// Exists: the DDL did nothing, because another node has just done it.
 	Exists
 	// NoUniqueIndex: Insert did nothing, because no unique index covers nonce.

@@ -123,8 +123,8 @@ func TestFaults(t *testing.T) {
 		{dialects.MySQL(), &MySQLError{Number: 1020}, dialects.Serialization},
 		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 'dpop_nonces_nonce_index'"}, dialects.Duplicate},
 		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry '.PRIMARY'' for key 't.dpop_nonces_nonce_index'"}, dialects.Duplicate},
-		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 'PRIMARY'"}, dialects.DuplicateID},
-		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 't.PRIMARY'"}, dialects.DuplicateID},
+		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 'PRIMARY'"}, dialects.Taken},
+		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 't.PRIMARY'"}, dialects.Taken},
 		{dialects.MySQL(), &MySQLError{Number: 1176}, dialects.NoUniqueIndex},
 		{dialects.MySQL(), &MySQLError{Number: 2013}, dialects.Other},
 	} {

@@ -80,7 +80,7 @@ func (mysql) Fault(err error) Fault {
 		return Locked
 	case 1062: // ER_DUP_ENTRY, for key 'PRIMARY' or 'table.PRIMARY' where it is the id
 		if strings.HasSuffix(text, "'PRIMARY'") || strings.HasSuffix(text, ".PRIMARY'") {
-			return DuplicateID
+			return Taken
 		}
 		return Duplicate
 	case 1176: // ER_KEY_DOES_NOT_EXITS

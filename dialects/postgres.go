@@ -44,9 +44,11 @@ func (postgres) SQL(t Table) SQL {
 	// keeps a conflict of ids an error.
 	s.Insert = `INSERT INTO ` + table + newRow + ` ON CONFLICT (nonce) DO NOTHING`
 	// The setting is the transaction's: in autocommit, this statement's.
-	s.InsertAsync = `INSERT INTO ` + table + columns +
-		`SELECT @id, @nonce, @issued_at, @expires_at FROM set_config('synchronous_commit', 'off', true)` +
-		` ON CONFLICT (nonce) DO NOTHING`
+	s.InsertAsyncAgain = `INSERT INTO ` + table + columns +
+		`SELECT @id, @nonce, @issued_at, @expires_at WHERE set_config('synchronous_commit', 'off', true) = 'off'`
+	// ON CONFLICT costs a lookup and a second WAL record for every row, and is an
+	// error where the index is missing.
+	s.InsertAsync = s.InsertAsyncAgain + ` ON CONFLICT (nonce) DO NOTHING`
 	// The reason is that of the statement's snapshot, in which a row may look
 	// unused and fresh after another has won: that is used.
 	s.Rotate = `WITH spent AS (` + s.Consume + ` RETURNING 1), issued AS (INSERT INTO ` + table + successor +
@@ -92,8 +94,10 @@ func (postgres) Fault(err error) Fault {
 		return NoUniqueIndex
 	case "26000", "42P05": // invalid_sql_statement_name, duplicate_prepared_statement
 		return Unprepared
-	case "42P07", "42710", "23505": // duplicate_table, duplicate_object; unique_violation in the catalog
+	case "42P07", "42710": // duplicate_table, duplicate_object
 		return Exists
+	case "23505": // unique_violation, in the catalog where DDL runs
+		return Taken
 	}
 	return Other
 }

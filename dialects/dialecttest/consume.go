@@ -159,7 +159,10 @@ var consumeCases = []testCase{
 		e.store(t, "twice", noon, noon.Add(time.Minute))
 		e.dropNonceIndex(t)
 		if e.has.conflictUp {
-			_, err := e.Insert(ctx, changeset("new", noon, noon.Add(time.Minute)))
+			_, err := e.repository(t, e.db).Issue(ctx, time.Minute)
+			wantFailure(t, err)
+			wantNames(t, err, e.table+"_nonce_index")
+			_, err = e.Insert(ctx, changeset("new", noon, noon.Add(time.Minute)))
 			wantFailure(t, err)
 			wantNames(t, err, e.table+"_nonce_index")
 		}

@@ -32,6 +32,27 @@ var issueCases = []testCase{
 			seen[nonce] = true
 		}
 	}},
+	{name: "a nonce that is taken is minted again, by the first call and after many", run: func(t *testing.T, e *env) {
+		for later := 0; later < 2; later++ {
+			if later > 0 && e.has.database == "postgres" { // which sends another statement from some number on
+				for _, err := range race(callers, func(int) (err error) {
+					for i := 0; i < 32 && err == nil; i++ {
+						_, err = e.Issue(ctx, time.Minute)
+					}
+					return err
+				}) {
+					wantIs(t, err, nil)
+				}
+			}
+			taken := e.takeSuccessor(t, strings.Repeat("x", later))
+			nonce := e.issue(t, time.Minute)
+			if *taken == "" || nonce == *taken {
+				t.Fatalf("took %q, issued %q", *taken, nonce)
+			}
+			wantIs(t, e.consume(nonce), nil)
+			wantIs(t, e.consume(*taken), nil)
+		}
+	}},
 	{name: "a new nonce leaves earlier ones good", run: func(t *testing.T, e *env) {
 		first := e.issue(t, time.Minute)
 		e.issue(t, time.Minute)
