@@ -44,6 +44,12 @@ var (
 	}
 )
 
+// prepare sets the headers of a response of the Guard's own.
+func (as *role) prepare(w http.ResponseWriter, nonce string) {
+	headers{nonce, as.exposed}.set(w.Header())
+	w.Header().Set("Cache-Control", "no-store")
+}
+
 // writeError is an error response of RFC 6749 section 5.2.
 func writeError(w http.ResponseWriter, status int, code, description string) {
 	w.Header().Set("Content-Type", "application/json")

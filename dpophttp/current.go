@@ -2,6 +2,7 @@ package dpophttp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -50,30 +51,35 @@ func (c *current) get(ctx context.Context, nonces Nonces, ttl time.Duration) (st
 	}
 }
 
-// issue ends an issuing.
+// issue ends an issuing, with a context of no request.
 func (c *current) issue(i *issuing, nonces Nonces, ttl time.Duration) {
 	began := c.time()
-	i.nonce, i.err = issueDetached(nonces, ttl)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if i.err == nil {
-		c.nonce, c.replace = i.nonce, began.Add(ttl.Truncate(time.Second)/2)
-	}
-	c.issuing = nil
-	close(i.done)
-}
-
-// issueDetached issues with a context of no request. A panic is an error, as
-// nobody recovers it on this goroutine.
-func issueDetached(nonces Nonces, ttl time.Duration) (nonce string, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("dpophttp: issue: panic: %v", p)
-		}
-	}()
 	ctx, cancel := context.WithTimeout(context.Background(), issueTimeout)
 	defer cancel()
-	return nonces.Issue(ctx, ttl)
+	i.err = errors.New("dpophttp: issue: did not return")
+	defer func() {
+		if p := recover(); p != nil { // nobody else recovers it on this goroutine
+			i.err = fmt.Errorf("dpophttp: issue: panic: %v", p)
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if i.err == nil {
+			c.nonce, c.replace = i.nonce, replaceAt(began, ttl.Truncate(time.Second))
+		}
+		c.issuing = nil
+		close(i.done)
+	}()
+	i.nonce, i.err = nonces.Issue(ctx, ttl)
+}
+
+// replaceAt is half a ttl after a nonce was issued, and never past its end,
+// which is in whole seconds.
+func replaceAt(issued time.Time, ttl time.Duration) time.Time {
+	half, end := issued.Add(ttl/2), issued.Truncate(time.Second).Add(ttl)
+	if half.After(end) {
+		return end
+	}
+	return half
 }
 
 // drop forgets nonce if it is the current one, because the store does not

@@ -119,7 +119,7 @@ func (g *Guard) guard(as *role, next http.Handler) http.Handler {
 		panic("dpophttp: " + as.name + ": nil handler")
 	}
 	g.role = as
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, next) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(as, w, r, next) })
 }
 
 // unfit says why g cannot serve as a role.
@@ -158,38 +158,32 @@ func (g *Guard) ttl() time.Duration {
 	return g.TTL
 }
 
-func (g *Guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
+func (g *Guard) serve(as *role, w http.ResponseWriter, r *http.Request, next http.Handler) {
 	nonce, verified := g.NonceClaim(r)
 	if !verified {
-		g.prepare(w, "")
-		g.role.refuse(w, g.Algs)
+		as.prepare(w, "")
+		as.refuse(w, g.Algs)
 		return
 	}
 	fresh, err := g.judge(r.Context(), nonce)
 	switch {
 	case err == nil && fresh == nonce:
-		serveWith(headers{exposed: g.role.exposed}, w, r, next)
+		serveWith(headers{exposed: as.exposed}, w, r, next)
 	case err == nil:
-		serveWith(headers{fresh, g.role.exposed}, w, r, next)
+		serveWith(headers{fresh, as.exposed}, w, r, next)
 	case errors.Is(err, dpopnonce.ErrRejected):
 		if g.OnReject != nil {
 			g.OnReject(r, err)
 		}
-		g.prepare(w, fresh)
-		g.role.challenge(w, g.Algs)
+		as.prepare(w, fresh)
+		as.challenge(w, g.Algs)
 	default:
 		if g.OnError != nil {
 			g.OnError(r, err)
 		}
-		g.prepare(w, "")
-		g.role.fail(w)
+		as.prepare(w, "")
+		as.fail(w)
 	}
-}
-
-// prepare sets the headers of a response of the Guard's own.
-func (g *Guard) prepare(w http.ResponseWriter, nonce string) {
-	headers{nonce, g.role.exposed}.set(w.Header())
-	w.Header().Set("Cache-Control", "no-store")
 }
 
 // judge returns the nonce for the response, and why the request may not pass.

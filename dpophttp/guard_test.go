@@ -3,6 +3,7 @@ package dpophttp_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,22 @@ func TestAGuardServesOneRoleForAnyNumberOfHandlers(t *testing.T) {
 	rs.ResourceServer(ok)
 	wantPanic(t, "serves as ResourceServer", func() { rs.AuthorizationServer(ok) })
 	rs.ResourceServer(ok)
+}
+
+func TestHandlersMayBeAddedWhileAGuardServes(t *testing.T) {
+	guard := &dpophttp.Guard{Nonces: newStore(t).Repository, NonceClaim: claim}
+	first := guard.ResourceServer(http.NotFoundHandler())
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		for i := 0; i < 20; i++ {
+			first.ServeHTTP(httptest.NewRecorder(), request(""))
+		}
+	}()
+	for i := 0; i < 20; i++ {
+		guard.ResourceServer(http.NotFoundHandler())
+	}
+	<-served
 }
 
 func wantPanic(t *testing.T, why string, fn func()) {

@@ -59,6 +59,20 @@ func TestTheCurrentNonceIsReplacedAtHalfItsTTL(t *testing.T) {
 	}
 }
 
+func TestAChallengeNeverCarriesANonceThatHasExpired(t *testing.T) {
+	for _, ttl := range []time.Duration{time.Second, 1999 * time.Millisecond, 2 * time.Second, 3 * time.Second} {
+		f := newFixture(t, dpophttp.Window, (*dpophttp.Guard).ResourceServer)
+		f.guard.TTL = ttl
+		dpophttp.SetClock(f.guard, func() time.Time { return f.store.clock })
+		for i := 0; i < 100; i++ {
+			f.store.clock = f.store.clock.Add(70 * time.Millisecond)
+			if w := f.do(request(f.fresh(t))); w.Code != http.StatusOK {
+				t.Fatalf("ttl %v, at %v: %d", ttl, f.store.clock, w.Code)
+			}
+		}
+	}
+}
+
 func TestACurrentNonceThatTheStoreRefusesIsReplaced(t *testing.T) {
 	f := newFixture(t, dpophttp.Window, (*dpophttp.Guard).ResourceServer)
 	nonce := f.fresh(t)
@@ -102,7 +116,7 @@ func TestAnyNodeAcceptsAnyNodesNonce(t *testing.T) {
 type slow struct {
 	dpophttp.Nonces
 	entered, leave chan struct{}
-	panics         bool
+	fail           func()
 }
 
 func (s slow) Issue(ctx context.Context, ttl time.Duration) (string, error) {
@@ -112,8 +126,8 @@ func (s slow) Issue(ctx context.Context, ttl time.Duration) (string, error) {
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
-	if s.panics {
-		panic("a bug of the store")
+	if s.fail != nil {
+		s.fail()
 	}
 	return s.Nonces.Issue(ctx, ttl)
 }
@@ -153,16 +167,24 @@ func TestConcurrentMissesIssueOnceWithAContextThatNoRequestCancels(t *testing.T)
 	}
 }
 
-func TestAPanicOfTheStoreIsAFailure(t *testing.T) {
-	panicking := slow{entered: make(chan struct{}, 1), leave: make(chan struct{}), panics: true}
-	close(panicking.leave)
-	var told error
-	guard := &dpophttp.Guard{Nonces: panicking, NonceClaim: claim, Policy: dpophttp.Window,
-		OnError: func(_ *http.Request, err error) { told = err }}
-	w := httptest.NewRecorder()
-	guard.ResourceServer(http.NotFoundHandler()).ServeHTTP(w, request(""))
-	if w.Code != http.StatusServiceUnavailable || told == nil {
-		t.Fatal(w.Code, told)
+func TestAnIssueThatDoesNotReturnIsAFailure(t *testing.T) {
+	for name, fail := range map[string]func(){
+		"panic":  func() { panic("a bug of the store") },
+		"Goexit": runtime.Goexit,
+	} {
+		failing := slow{entered: make(chan struct{}, 2), leave: make(chan struct{}), fail: fail}
+		close(failing.leave)
+		var told error
+		guard := &dpophttp.Guard{Nonces: failing, NonceClaim: claim, Policy: dpophttp.Window,
+			OnError: func(_ *http.Request, err error) { told = err }}
+		handler := guard.ResourceServer(http.NotFoundHandler())
+		for i := 0; i < 2; i++ {
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, request(""))
+			if w.Code != http.StatusServiceUnavailable || told == nil {
+				t.Fatal(name, w.Code, told)
+			}
+		}
 	}
 }
 

@@ -44,12 +44,13 @@ func expose(header http.Header, name string) {
 	header.Set(list, name)
 }
 
-// writer is the ResponseWriter of a request that passed. Its headers are set
-// when the header is written, so that no later handler undoes them.
+// writer is the ResponseWriter of a request that passed. It sets its headers
+// before all that may write the header, so that no later handler undoes them.
+// Whether it was written is not for it to tell: a copy may fail before the
+// first byte, and an outer writer may hold everything back to the end.
 type writer struct {
 	http.ResponseWriter
 	headers headers
-	written bool
 }
 
 // serveWith calls next. The headers are there from the start, too, for who
@@ -57,13 +58,8 @@ type writer struct {
 // nonce is spent in any case.
 func serveWith(h headers, w http.ResponseWriter, r *http.Request, next http.Handler) {
 	h.set(w.Header())
-	guarded := &writer{ResponseWriter: w, headers: h}
-	defer func() {
-		if !guarded.written {
-			h.set(w.Header())
-		}
-	}()
-	next.ServeHTTP(guarded, r)
+	defer func() { h.set(w.Header()) }()
+	next.ServeHTTP(&writer{w, h}, r)
 }
 
 func (w *writer) WriteHeader(status int) {
@@ -71,27 +67,19 @@ func (w *writer) WriteHeader(status int) {
 		w.ResponseWriter.WriteHeader(status) // informational: the header is still to come
 		return
 	}
-	w.header()
+	w.headers.set(w.Header())
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *writer) Write(p []byte) (int, error) {
-	w.header()
+	w.headers.set(w.Header())
 	return w.ResponseWriter.Write(p)
 }
 
 // ReadFrom lets a file be sent the short way.
 func (w *writer) ReadFrom(r io.Reader) (int64, error) {
-	w.header()
+	w.headers.set(w.Header())
 	return io.Copy(w.ResponseWriter, r)
-}
-
-// header is called before the header is written, explicitly or not.
-func (w *writer) header() {
-	if !w.written {
-		w.written = true
-		w.headers.set(w.Header())
-	}
 }
 
 // Flush is the one of [http.Flusher].
@@ -99,7 +87,7 @@ func (w *writer) Flush() { _ = w.FlushError() }
 
 // FlushError is what [http.ResponseController] calls.
 func (w *writer) FlushError() error {
-	w.header()
+	w.headers.set(w.Header())
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/attesto/dpopnonce/dpophttp"
@@ -63,6 +64,11 @@ func TestHeadersHoldWhateverALaterHandlerSets(t *testing.T) {
 		"Flush":       func(w http.ResponseWriter) { w.(http.Flusher).Flush() },
 		"controller":  func(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() },
 		"Error":       func(w http.ResponseWriter) { http.Error(w, "no", http.StatusForbidden) },
+		"a copy that fails before the first byte": func(w http.ResponseWriter) {
+			_, _ = io.Copy(w, iotest.ErrReader(io.ErrUnexpectedEOF))
+			overwrite(w)
+			http.Error(w, "upstream", http.StatusBadGateway)
+		},
 		"early hints": func(w http.ResponseWriter) {
 			w.WriteHeader(http.StatusEarlyHints)
 			overwrite(w)
@@ -76,6 +82,28 @@ func TestHeadersHoldWhateverALaterHandlerSets(t *testing.T) {
 				write(w)
 			})
 			wantHeaders(t, response, "X-Total, DPoP-Nonce, WWW-Authenticate")
+			if response.Header.Get("DPoP-Nonce") == "of-the-handler" {
+				t.Fatal("not the next nonce")
+			}
+		})
+	}
+}
+
+func TestHeadersHoldBehindAWriterThatHoldsTheResponseBack(t *testing.T) {
+	buffering := func(next http.Handler) http.Handler { return http.TimeoutHandler(next, time.Minute, "") }
+	for name, write := range map[string]func(http.ResponseWriter){
+		"Write": func(w http.ResponseWriter) { _, _ = w.Write([]byte("x")) },
+		"Flush": func(w http.ResponseWriter) { w.(http.Flusher).Flush() },
+	} {
+		write := write
+		t.Run(name, func(t *testing.T) {
+			response := serve(t, buffering, func(w http.ResponseWriter, _ *http.Request) {
+				write(w)
+				w.Header().Set("Cache-Control", "public")
+				w.Header().Set("DPoP-Nonce", "of-the-handler")
+				w.Header().Del("Access-Control-Expose-Headers")
+			})
+			wantHeaders(t, response, "DPoP-Nonce, WWW-Authenticate")
 			if response.Header.Get("DPoP-Nonce") == "of-the-handler" {
 				t.Fatal("not the next nonce")
 			}

@@ -155,6 +155,23 @@ func signed(alg jose.SignatureAlgorithm, key any, typ string, embed bool) func(*
 	}
 }
 
+// withHeader is signed well, but its header has one more member.
+func withHeader(name jose.HeaderKey, value any) func(*testing.T, map[string]any) string {
+	return func(t *testing.T, claims map[string]any) string {
+		t.Helper()
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: newKey(t)},
+			(&jose.SignerOptions{EmbedJWK: true}).WithType("dpop+jwt").WithHeader(name, value))
+		if err != nil {
+			t.Fatal(err)
+		}
+		proof, err := jwt.Signed(signer).Claims(claims).Serialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return proof
+	}
+}
+
 // withPrivateKey is signed well, but its jwk has d.
 func withPrivateKey(t *testing.T, claims map[string]any) string {
 	t.Helper()
@@ -206,6 +223,9 @@ func forgeries(t *testing.T) map[string]forgery {
 		"typ JWT":              {sign: signed(jose.ES256, key, "JWT", true)},
 		"no claims":            {claims: func(c map[string]any) { clear(c) }},
 		"nonce is a number":    {claims: set("nonce", 7)},
+		"nonce is null":        {claims: set("nonce", nil)},
+		"crit is empty":        {sign: withHeader("crit", []string{})},
+		"b64 is false":         {sign: withHeader("b64", false)},
 		"nonce is an object":   {claims: set("nonce", map[string]any{})},
 		"no jti":               {claims: func(c map[string]any) { delete(c, "jti") }},
 		"jti is a number":      {claims: set("jti", 7)},
@@ -412,7 +432,7 @@ func TestTheHTUIsComparedAfterNormalization(t *testing.T) {
 		"http://as.example/token":        false,
 		"https://as.example:8443/token":  false,
 		"https://as.example.evil/token":  false,
-		"https://user@as.example/Token":  false,
+		"https://user@as.example/token":  false,
 		"":                               false,
 		"https://as.example/%74oken":     false,
 	} {

@@ -82,6 +82,9 @@ func serve(ctx context.Context, c config) error {
 
 // serveAnd runs the server for as long as fn runs, which is given its URL.
 func serveAnd(ctx context.Context, c config, log *slog.Logger, fn func(context.Context, string) error) error {
+	if c.ttl < time.Second {
+		return dpopnonce.ErrTTL
+	}
 	listener, err := net.Listen("tcp", c.addr)
 	if err != nil {
 		return err

@@ -71,7 +71,7 @@ func (v verifier) verify(r *http.Request, token string) (*proof, error) {
 		return nil, fmt.Errorf("%w: %w", errProof, err)
 	}
 	thumbprint := base64.RawURLEncoding.EncodeToString(sum)
-	id := sha256.Sum256([]byte(thumbprint + "." + claims.JTI))
+	id := sha256.Sum256([]byte(thumbprint + "." + string(claims.JTI)))
 	first, err := v.seen(r.Context(), hex.EncodeToString(id[:]), now.Add(v.keep))
 	if err != nil {
 		return nil, err
@@ -79,12 +79,12 @@ func (v verifier) verify(r *http.Request, token string) (*proof, error) {
 	if !first {
 		return nil, fmt.Errorf("%w: jti was seen before", errProof)
 	}
-	return &proof{claims.Nonce, thumbprint}, nil
+	return &proof{string(claims.Nonce), thumbprint}, nil
 }
 
 // open checks the JOSE header and the signature.
-func open(text string) (*jose.JSONWebKey, *proofClaims, error) {
-	jws, err := jose.ParseSignedCompact(text, proofAlgs)
+func open(compact string) (*jose.JSONWebKey, *proofClaims, error) {
+	jws, err := jose.ParseSignedCompact(compact, proofAlgs)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -93,6 +93,8 @@ func open(text string) (*jose.JSONWebKey, *proofClaims, error) {
 	switch {
 	case header.ExtraHeaders[jose.HeaderType] != "dpop+jwt":
 		return nil, nil, errors.New("typ is not dpop+jwt")
+	case has(header.ExtraHeaders, "crit") || has(header.ExtraHeaders, "b64"):
+		return nil, nil, errors.New("crit and b64 have no place in a proof") // RFC 7797 section 7
 	case key == nil:
 		return nil, nil, errors.New("no jwk")
 	case !key.Valid() || !key.IsPublic():
@@ -109,13 +111,28 @@ func open(text string) (*jose.JSONWebKey, *proofClaims, error) {
 	return key, &claims, nil
 }
 
+func has(headers map[jose.HeaderKey]any, name jose.HeaderKey) bool {
+	_, ok := headers[name]
+	return ok
+}
+
 type proofClaims struct {
-	JTI   string   `json:"jti"`
-	HTM   string   `json:"htm"`
-	HTU   string   `json:"htu"`
+	JTI   text     `json:"jti"`
+	HTM   text     `json:"htm"`
+	HTU   text     `json:"htu"`
 	IAT   *float64 `json:"iat"`
-	ATH   string   `json:"ath"`
-	Nonce string   `json:"nonce"`
+	ATH   text     `json:"ath"`
+	Nonce text     `json:"nonce"`
+}
+
+// text is a claim that has to be a string where it is present: null is none.
+type text string
+
+func (t *text) UnmarshalJSON(b []byte) error {
+	if len(b) == 0 || b[0] != '"' {
+		return errors.New("a claim is no string")
+	}
+	return json.Unmarshal(b, (*string)(t))
 }
 
 // fit reports why the claims are not those of this request.
@@ -123,9 +140,9 @@ func (c *proofClaims) fit(r *http.Request, issuer, token string, now time.Time) 
 	switch {
 	case c.JTI == "":
 		return errors.New("no jti")
-	case c.HTM != r.Method:
+	case string(c.HTM) != r.Method:
 		return errors.New("htm is another method")
-	case !sameTarget(c.HTU, issuer+r.URL.EscapedPath()):
+	case !sameTarget(string(c.HTU), issuer+r.URL.EscapedPath()):
 		return errors.New("htu is another URL")
 	case c.IAT == nil:
 		return errors.New("no iat")
@@ -147,7 +164,7 @@ func hashOf(token string) string {
 // fragment, after the normalization of RFC 3986 sections 6.2.2 and 6.2.3.
 func sameTarget(htu, target string) bool {
 	a, err := url.Parse(htu)
-	if err != nil {
+	if err != nil || a.User != nil {
 		return false
 	}
 	b, err := url.Parse(target)
