@@ -69,6 +69,7 @@ func bench(ctx context.Context, size scale, out string) error {
 	}
 	all := summarize(samples, s.stores[0].name)
 	r.table("PostgreSQL", all, s.stores, callerCount)
+	r.sharing(samples, "dpopnonce, group commit", "dpopnonce")
 	facts, err := s.facts(ctx, dsn, size.issued)
 	if err != nil {
 		return err

@@ -132,6 +132,17 @@ func summarize(samples map[cell][]sample, baseline string) map[cell]figures {
 	return all
 }
 
+// against is the median of the rounds' ratios of one store to another.
+func against(samples map[cell][]sample, one, other string, operation string, callers int) float64 {
+	var ratios []float64
+	base := samples[cell{other, operation, callers}]
+	for i, s := range samples[cell{one, operation, callers}] {
+		ratios = append(ratios, s.perSecond/base[i].perSecond)
+	}
+	sort.Float64s(ratios)
+	return median(ratios)
+}
+
 func median(sorted []float64) float64 {
 	n := len(sorted)
 	if n%2 == 1 {

@@ -43,6 +43,20 @@ func (r report) table(title string, all map[cell]figures, stores []store, caller
 	}
 }
 
+// sharing compares the library with group commit to the library without it.
+func (r report) sharing(samples map[cell][]sample, with, without string) {
+	r.line("## %s, over %s\n", with, without)
+	r.line("| callers | 1 | 8 | 32 | 128 |\n|---|---:|---:|---:|---:|")
+	for _, operation := range []string{"issue", "consume", "rotate"} {
+		line := "| " + operation
+		for _, n := range callerCount {
+			line += fmt.Sprintf(" | %.2f", against(samples, with, without, operation, n))
+		}
+		r.line("%s |", line)
+	}
+	r.line("")
+}
+
 func (r report) facts(all []fact) {
 	r.line("## PostgreSQL, other figures\n\n| | |\n|---|---:|")
 	for _, f := range all {
