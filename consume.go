@@ -126,10 +126,10 @@ func (r *Repository) rotatePlain(ctx context.Context, nonce string, ttl time.Dur
 		return next, rejection, err
 	}
 	err = r.runAtomically(ctx, "rotate", func(db *gorm.DB) (err error) {
-		if rejection, err = r.consume(ctx, db, nonce, ttl); err != nil {
+		if next, err = r.issue(ctx, db, ttl); err != nil {
 			return err
 		}
-		next, err = r.issue(ctx, db, ttl)
+		rejection, err = r.consume(ctx, db, nonce, ttl) // last: see runAtomically
 		return err
 	})
 	return next, rejection, err

@@ -174,7 +174,7 @@ func usable(db *gorm.DB) error {
 	switch {
 	case db == nil:
 		return errors.New("nil *gorm.DB")
-	case db.Config == nil || db.Dialector == nil || db.Statement == nil || db.Statement.ConnPool == nil:
+	case db.Config == nil || db.Dialector == nil || db.Statement == nil:
 		return errors.New("*gorm.DB is not open")
 	case neverBegan(db.Statement.ConnPool) && db.Error != nil:
 		return fmt.Errorf("the transaction did not begin: %w", db.Error)
@@ -186,9 +186,12 @@ func usable(db *gorm.DB) error {
 	return nil
 }
 
-// neverBegan reports whether pool is what a Begin that failed leaves behind: a
-// nil *sql.Tx, which panics.
+// neverBegan reports whether pool is what a Begin that failed leaves behind:
+// none, or a nil *sql.Tx, which panics.
 func neverBegan(pool gorm.ConnPool) bool {
+	if pool == nil {
+		return true
+	}
 	if prepared, ok := pool.(*gorm.PreparedStmtTX); ok {
 		return prepared == nil || prepared.Tx == nil || neverBegan(prepared.Tx)
 	}

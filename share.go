@@ -98,41 +98,41 @@ func (r *Repository) spendAll(ctx context.Context, call string, one statement, p
 		return verdicts, err
 	}
 	err = r.runAtomically(ctx, call, func(db *gorm.DB) error {
-		spent, err := r.spendInTransaction(ctx, db, p)
+		if len(p.nexts) > 0 {
+			if err := r.insertAll(ctx, db, r.statements.insertAll, p); err != nil {
+				return err
+			}
+		}
+		spent, err := r.queryPairs(ctx, db, r.statements.consumeAll, p)
 		if err != nil {
 			return err
 		}
-		if verdicts, err = r.reasons(ctx, db, p, spent); err != nil || len(p.nexts) == 0 {
+		if verdicts, err = r.reasons(ctx, db, p, spent); err != nil {
 			return err
 		}
 		verdicts[allIssued] = fmt.Sprint(len(p.nexts))
-		return r.insertAll(ctx, db, r.statements.insertAll, p)
+		return r.updateAll(ctx, db, p, spent) // last: see runAtomically
 	})
 	return verdicts, err
 }
 
-// spendInTransaction consumes p.nonces and returns those that were. Where
-// UPDATE returns no rows they are locked first, and all of them must be
-// updated.
-func (r *Repository) spendInTransaction(ctx context.Context, db *gorm.DB, p *params) (map[string]string, error) {
-	spent, err := r.queryPairs(ctx, db, r.statements.consumeAll, p)
-	if err != nil || r.statements.updateAll.absent() {
-		return spent, err
+// updateAll consumes the nonces whose rows are locked, where UPDATE does not
+// return rows: all of them must be updated.
+func (r *Repository) updateAll(ctx context.Context, db *gorm.DB, p *params, ids map[string]string) error {
+	if r.statements.updateAll.absent() || len(ids) == 0 {
+		return nil
 	}
 	p.locked = nil
 	for _, nonce := range p.nonces {
-		if id, ok := spent[nonce]; ok {
+		if id, ok := ids[nonce]; ok {
 			p.locked = append(p.locked, id)
 		}
-	}
-	if len(p.locked) == 0 {
-		return nil, nil
 	}
 	rows, err := r.exec(ctx, db, r.statements.updateAll, p)
 	if err == nil && rows != int64(len(p.locked)) {
 		err = errEachAlone
 	}
-	return spent, err
+	return err
 }
 
 // reasons adds to the nonces that were spent the reasons of those that were

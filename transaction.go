@@ -26,7 +26,10 @@ func (r *Repository) run(ctx context.Context, call string, fn func(*gorm.DB) err
 }
 
 // runAtomically is run for several statements that belong together: the first
-// run is in a transaction, too.
+// run is in a transaction, too. The UPDATE that accepts has to be the last of
+// them. In a Galera cluster, MariaDB may roll a transaction back and tell nobody
+// if a statement is prepared next: what follows is then a transaction of its
+// own, and COMMIT succeeds.
 func (r *Repository) runAtomically(ctx context.Context, call string, fn func(*gorm.DB) error) error {
 	return r.repeat(ctx, call, r.atomically, fn)
 }

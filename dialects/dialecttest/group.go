@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -62,6 +64,47 @@ var groupCases = []testCase{
 	}},
 	judgedCase("shared consumes are judged to the second and to the byte", groupCommit, 24, consuming, dpopnonce.WithGroupCommit()),
 	judgedCase("shared rotations are judged to the second and to the byte", groupCommit, 24, rotating, dpopnonce.WithGroupCommit()),
+	{name: "the UPDATE that accepts is the last statement of a shared transaction",
+		needs: func(f features) bool { return f.groupCommit && onMySQL(f) },
+		run: func(t *testing.T, e *env) {
+			r := e.repository(t, e.db, dpopnonce.WithGroupCommit())
+			connect(t, e.db)
+			nonces := make([]string, 128)
+			for i := range nonces {
+				nonces[i] = e.issue(t, time.Hour)
+			}
+			var mu sync.Mutex
+			locked, updated := map[gorm.ConnPool]bool{}, map[gorm.ConnPool]bool{}
+			watch(t, e.db, func(tx *gorm.DB) {
+				mu.Lock()
+				defer mu.Unlock()
+				pool, sql := tx.Statement.ConnPool, tx.Statement.SQL.String()
+				if locked[pool] && updated[pool] {
+					t.Errorf("after the UPDATE: %s", sql)
+				}
+				locked[pool] = locked[pool] || strings.Contains(sql, "SKIP LOCKED")
+				updated[pool] = updated[pool] || strings.HasPrefix(sql, "UPDATE")
+			})
+			for _, err := range race(len(nonces), func(i int) error {
+				presented := nonces[i]
+				if i%2 == 0 {
+					presented = "never-issued" // its reason is asked for
+				}
+				_, err := r.Rotate(ctx, presented, time.Hour)
+				if errors.Is(err, dpopnonce.ErrUnknown) && i%2 == 0 {
+					return nil
+				}
+				return err
+			}) {
+				wantIs(t, err, nil)
+			}
+			for pool := range locked {
+				if locked[pool] && updated[pool] {
+					return
+				}
+			}
+			t.Fatal("nothing was shared")
+		}},
 	{name: "rotations that share statements each have a successor of their own", needs: groupCommit, run: func(t *testing.T, e *env) {
 		r := e.repository(t, e.db, dpopnonce.WithGroupCommit())
 		connect(t, e.db)

@@ -28,6 +28,15 @@ var rotateCases = []testCase{
 		wantIs(t, e.consume(next), nil)
 	}},
 	judgedCase("judges as Consume does, to the second and to the byte", nil, 2, rotating),
+	{name: "the UPDATE that accepts is the last statement of its transaction",
+		needs: onMySQL, run: func(t *testing.T, e *env) {
+			sent := statements(t, e.db)
+			_, err := e.Rotate(ctx, e.issue(t, time.Minute), time.Minute)
+			wantIs(t, err, nil)
+			if all := sent(); !strings.HasPrefix(all[len(all)-1], "UPDATE") {
+				t.Fatal(all)
+			}
+		}},
 	{name: "every rejection comes with a fresh successor", run: func(t *testing.T, e *env) {
 		used, expired := e.issue(t, time.Minute), e.issue(t, time.Second)
 		wantIs(t, e.consume(used), nil)
