@@ -32,7 +32,12 @@ func onEveryLevel(t *testing.T, opts ...dpopnonce.Option) {
 		t.Run(level, func(t *testing.T) {
 			dsn := postgresDSN(t)
 			dialecttest.Run(t, func(tb testing.TB) *gorm.DB {
-				return open(tb, postgres.Open(dsn+"&default_transaction_isolation="+strings.ReplaceAll(level, " ", "%20")))
+				db := open(tb, postgres.Open(dsn+"&default_transaction_isolation="+strings.ReplaceAll(level, " ", "%20")))
+				var got string
+				if err := db.Raw("SHOW transaction_isolation").Row().Scan(&got); err != nil || got != level {
+					tb.Fatalf("at %q, %v", got, err)
+				}
+				return db
 			}, opts...)
 		})
 	}

@@ -36,7 +36,7 @@ var settings = []setting{
 	{name: "NoLowerCase", config: naming(func(n *schema.NamingStrategy) { n.NoLowerCase = true })},
 	{name: "DisableNestedTransaction", config: func(c *gorm.Config) { c.DisableNestedTransaction = true }},
 	{name: "NowFunc", config: func(c *gorm.Config) {
-		c.NowFunc = func() time.Time { return time.Now().In(time.FixedZone("", -11*3600)) }
+		c.NowFunc = func() time.Time { return time.Now().Add(shift).In(time.FixedZone("", -11*3600)) }
 	}},
 	{name: "SkipHooks", opened: func(_ testing.TB, db *gorm.DB) *gorm.DB { return db.Session(&gorm.Session{SkipHooks: true}) }},
 	{name: "callbacks", opened: withCallbacks},

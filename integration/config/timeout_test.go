@@ -17,7 +17,7 @@ import (
 // is spent: sent again, it would be told to have been used.
 func TestDefaultContextTimeoutIsAFailureAndSendsNothingAgain(t *testing.T) {
 	ctx := context.Background()
-	db := dbtest.Open(t, mysql.Open(dbtest.MySQL(t)), &gorm.Config{PrepareStmt: true, DefaultContextTimeout: 100 * time.Millisecond})
+	db := dbtest.Open(t, mysql.Open(dbtest.NewMySQL(t)), &gorm.Config{PrepareStmt: true, DefaultContextTimeout: 100 * time.Millisecond})
 	r, err := dpopnonce.NewRepository(db)
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/attesto/dpopnonce"
+	"gorm.io/driver/mysql"
+	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 )
@@ -103,4 +105,31 @@ func Name(tb testing.TB) string {
 		name = name[len(name)-59:]
 	}
 	return "t_" + name
+}
+
+// NewMySQL returns the DSN of a new database, for tests of the default table.
+func NewMySQL(tb testing.TB) string {
+	tb.Helper()
+	value := MySQL(tb)
+	server, rest, _ := strings.Cut(value, ")/")
+	_, params, _ := strings.Cut(rest, "?")
+	name := Name(tb)
+	admin := Open(tb, mysql.Open(value))
+	if err := admin.Exec("CREATE DATABASE " + name).Error; err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { admin.Exec("DROP DATABASE " + name) })
+	return server + ")/" + name + "?" + params
+}
+
+// NewPostgres returns the DSN of a new schema, for the same.
+func NewPostgres(tb testing.TB) string {
+	tb.Helper()
+	name := Name(tb)
+	admin := Open(tb, postgres.Open(Postgres(tb)))
+	if err := admin.Exec("CREATE SCHEMA " + name).Error; err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { admin.Exec("DROP SCHEMA " + name + " CASCADE") })
+	return Postgres(tb, "search_path="+name)
 }

@@ -64,12 +64,5 @@ func TestAutoMigrate(t *testing.T) {
 // openDatabase opens MariaDB with a new database for the default table.
 func openDatabase(t *testing.T) *gorm.DB {
 	t.Helper()
-	value := dbtest.MySQL(t)
-	admin := dbtest.Open(t, mysql.Open(value))
-	name := dbtest.Name(t)
-	if err := admin.Exec("CREATE DATABASE " + name).Error; err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { admin.Exec("DROP DATABASE " + name) })
-	return dbtest.Open(t, mysql.Open(strings.Replace(value, ")/"+admin.Migrator().CurrentDatabase()+"?", ")/"+name+"?", 1)))
+	return dbtest.Open(t, mysql.Open(dbtest.NewMySQL(t)))
 }

@@ -12,7 +12,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	dialecttest.Run(t, func(tb testing.TB) *gorm.DB {
-		return dbtest.Open(tb, sqlite.New(sqlite.Config{DriverName: "sqlite", DSN: "file:" + dbtest.SQLite(tb) +
-			"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10000)&_txlock=immediate&_time_format=sqlite"}))
+		return dbtest.Open(tb, &sqlite.Dialector{DriverName: "sqlite", DSN: "file:" + dbtest.SQLite(tb) +
+			"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10000)&_txlock=immediate&_time_format=sqlite"})
 	})
 }
