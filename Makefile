@@ -51,6 +51,10 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 bench: ## Measure against the same statements by hand, into integration/bench (15 minutes; BENCH=-short: two).
 	cd integration && ../scripts/with-databases go run ./bench $(BENCH)
 
+.PHONY: faults
+faults: ## Kill databases, poolers, networks and processes under load, into integration/faults (20 minutes, as root for the full disk; FAULTS=-short: two).
+	cd integration/faults && go run . $(if $(FAULTS),$(FAULTS),-out RESULTS.md)
+
 .PHONY: fuzz
 fuzz: ## Fuzz the nonce check and the changesets, 30 seconds each.
 	go test -run '^$$' -fuzz FuzzWellFormed -fuzztime 30s .

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/attesto/dpopnonce/integration/faults/history"
+	"github.com/attesto/dpopnonce/integration/faults/load"
+)
+
+// fullDisk fills the disk under a load, a file system of its own, and makes
+// room again.
+func fullDisk(ctx context.Context, e *env) error {
+	dir := filepath.Join(e.dir, "small")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	if text, err := exec.CommandContext(ctx, "mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", dir).CombinedOutput(); err != nil {
+		return fmt.Errorf("a small tmpfs needs root: mount: %w: %s", err, text)
+	}
+	defer func() { _ = exec.Command("umount", "-l", dir).Run() }()
+	configs := workers(4, 4, "sqlite", sqliteDSN(filepath.Join(dir, "nonces.db")))
+	if err := migrate(ctx, configs[0]); err != nil {
+		return err
+	}
+	var inFlight []int
+	ops, err := e.under(configs, e.scaled(5, 2), func(l *load.Load) error {
+		inFlight = append(inFlight, l.InFlight())
+		filler := filepath.Join(dir, "filler")
+		if err := fill(filler); err != nil {
+			return err
+		}
+		time.Sleep(time.Second)
+		return os.Remove(filler)
+	})
+	if err != nil {
+		return err
+	}
+	if err := e.judge("dpopnonce", ops, inFlight, false); err != nil {
+		return err
+	}
+	said := map[string]int{}
+	for _, op := range ops {
+		if op.Outcome == history.Failed {
+			said[op.Err]++
+		}
+	}
+	var full []string
+	for text, n := range said {
+		if strings.Contains(text, "full") {
+			full = append(full, fmt.Sprintf("\"%s\" (%d)", text, n))
+		}
+	}
+	slices.Sort(full)
+	check, err := integrity(filepath.Join(dir, "nonces.db"))
+	if err != nil {
+		return err
+	}
+	e.printf("\nCallers were told %s. `PRAGMA integrity_check` at the end: %s.\n", strings.Join(full, ", "), check)
+	if len(full) == 0 || check != "ok" {
+		return fmt.Errorf("the disk was not full, or the file is damaged: %v, %s", said, check)
+	}
+	return nil
+}
+
+// fill writes a file until there is no room.
+func fill(name string) error {
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	for size := 1 << 20; size > 0; size /= 2 {
+		for {
+			if _, err := file.Write(make([]byte, size)); err != nil {
+				break
+			}
+		}
+	}
+	if info, err := file.Stat(); err != nil || info.Size() == 0 {
+		return errors.Join(errors.New("nothing was to fill"), err)
+	}
+	return nil
+}

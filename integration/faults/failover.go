@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/attesto/dpopnonce/integration/faults/load"
+	"github.com/attesto/dpopnonce/integration/faults/servers"
+)
+
+// failover kills the primary of a pair, promotes its standby, and makes the
+// other one the new standby, again and again. With an asynchronous standby that
+// lags, which has to fail, once.
+func failover(ctx context.Context, e *env) error {
+	for _, synchronous := range []bool{true, false} {
+		name, times := "synchronous standby", e.scaled(10, 1)
+		if !synchronous {
+			name, times = "asynchronous standby that lags", 1
+		}
+		if err := e.failover(ctx, name, times, synchronous); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	e.printf("\nThe application's DSN names both hosts, with `target_session_attrs=read-write`. " +
+		"A standby that is promoted serves alone, without waiting for another, until the next is there and in step; " +
+		"it is not killed in between.\n")
+	return nil
+}
+
+func (e *env) failover(ctx context.Context, name string, times int, synchronous bool) error {
+	pair, err := newPair(ctx, e.dir, synchronous)
+	if err != nil {
+		return err
+	}
+	defer pair.primary.Stop()
+	defer pair.standby.Stop()
+	configs := workers(2, 32, "postgres", servers.DSNOfPair(pair.primary, pair.standby))
+	if err := migrate(ctx, configs[0]); err != nil {
+		return err
+	}
+	var inFlight []int
+	ops, err := e.under(configs, times, func(l *load.Load) error {
+		if !synchronous {
+			if err := pair.lag(ctx, l); err != nil {
+				return err
+			}
+		}
+		inFlight = append(inFlight, l.InFlight())
+		if err := pair.primary.Kill(); err != nil {
+			return err
+		}
+		if err := pair.promote(ctx); err != nil {
+			return err
+		}
+		if !synchronous {
+			return nil
+		}
+		if err := l.Accept(100, patience); err != nil { // by the new primary alone
+			return err
+		}
+		return pair.restore(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	return e.judge(name, ops, inFlight, !synchronous)
+}
+
+// A pair is a primary and its standby, which change places.
+type pair struct {
+	primary, standby *servers.Postgres
+	synchronous      bool
+}
+
+func newPair(ctx context.Context, dir string, synchronous bool) (*pair, error) {
+	primary, err := servers.NewPostgres(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := primary.Start(); err != nil {
+		return nil, err
+	}
+	standby, err := servers.NewStandby(dir)
+	if err != nil {
+		primary.Stop()
+		return nil, err
+	}
+	p := &pair{primary, standby, synchronous}
+	if err := p.join(ctx); err != nil {
+		p.primary.Stop()
+		p.standby.Stop()
+		return nil, err
+	}
+	return p, nil
+}
+
+// join makes the standby a copy of the primary that follows it, and waits until
+// it is in step.
+func (p *pair) join(ctx context.Context) error {
+	if err := p.standby.CopyFrom(p.primary); err != nil {
+		return err
+	}
+	if err := p.standby.Start(); err != nil {
+		return err
+	}
+	state := "async"
+	if p.synchronous {
+		state = "sync"
+		if err := p.primary.Set(ctx, "synchronous_standby_names", "*"); err != nil {
+			return err
+		}
+	}
+	return until(ctx, func() (bool, error) {
+		var inStep bool
+		err := p.primary.Query(ctx, `SELECT EXISTS (SELECT FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = '`+
+			state+`' AND flush_lsn >= pg_current_wal_flush_lsn() - 1048576)`, &inStep)
+		return inStep, err
+	})
+}
+
+// promote makes the standby the primary, which the primary was until it died.
+func (p *pair) promote(ctx context.Context) error {
+	p.primary, p.standby = p.standby, p.primary
+	var promoted bool
+	if err := p.primary.Query(ctx, "SELECT pg_promote()", &promoted); err != nil || !promoted {
+		return fmt.Errorf("promote: %v, %w", promoted, err)
+	}
+	return p.primary.Set(ctx, "synchronous_standby_names", "")
+}
+
+// restore makes the one that died the standby, and waits until everything that
+// was committed without it is there, too.
+func (p *pair) restore(ctx context.Context) error {
+	if err := p.join(ctx); err != nil {
+		return err
+	}
+	var lsn string
+	if err := p.primary.Query(ctx, "SELECT pg_current_wal_flush_lsn()::text", &lsn); err != nil {
+		return err
+	}
+	return until(ctx, func() (bool, error) {
+		var there bool
+		err := p.primary.Query(ctx, "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE flush_lsn >= '"+lsn+"'::pg_lsn)", &there)
+		return there, err
+	})
+}
+
+// lag cuts the standby off, and lets the primary accept some more nonces.
+func (p *pair) lag(ctx context.Context, l *load.Load) error {
+	if err := p.standby.Set(ctx, "primary_conninfo", ""); err != nil {
+		return err
+	}
+	if err := until(ctx, func() (bool, error) {
+		var following int
+		err := p.primary.Query(ctx, "SELECT count(*) FROM pg_stat_replication", &following)
+		return following == 0, err
+	}); err != nil {
+		return err
+	}
+	return l.Accept(300, patience)
+}
+
+// until waits for a condition of a server.
+func until(ctx context.Context, condition func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		ok, err := condition()
+		if ok {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(errors.New("waited in vain"), err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"testing"
+
+	"github.com/attesto/dpopnonce/integration/faults/load"
+	"github.com/attesto/dpopnonce/integration/faults/servers"
+)
+
+func TestMain(m *testing.M) {
+	load.RunWorker() // this test binary is its own worker
+	os.Exit(m.Run())
+}
+
+// TestFaultsShort is make faults in little, without what needs a cluster or a
+// file system of its own.
+func TestFaultsShort(t *testing.T) {
+	for _, s := range scenarios {
+		switch s.name {
+		case "disk", "galera", "failover", "soak":
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			section, err := runOne(t.Context(), s, true)
+			t.Log(section)
+			var missing servers.NotInstalled
+			switch {
+			case errors.As(err, &missing) && os.Getenv("CI") != "true":
+				t.Skip(err)
+			case err != nil:
+				t.Fatal(err)
+			}
+		})
+	}
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"time"
+
+	"github.com/attesto/dpopnonce/integration/faults/load"
+	"github.com/attesto/dpopnonce/integration/faults/servers"
+)
+
+func killPostgres(ctx context.Context, e *env) error {
+	kill := func(k killing, naive bool, settings ...string) error {
+		p, err := servers.NewPostgres(e.dir, settings...)
+		if err != nil {
+			return err
+		}
+		k.server, k.configs = p, workers(2, 32, "postgres", p.DSN())
+		for i := range k.configs {
+			k.configs[i].Naive = naive
+		}
+		return e.kill(ctx, k)
+	}
+	if err := kill(killing{name: "dpopnonce", times: e.scaled(20, 2)}, false); err != nil {
+		return err
+	}
+	if err := kill(killing{name: "get, then delete", times: 2, hasToFail: true}, true); err != nil {
+		return err
+	}
+	if !e.short { // which has not enough kills to lose something for sure
+		weak := killing{name: "dpopnonce, synchronous_commit = off", times: 10, apart: time.Second, hasToFail: true}
+		if err := kill(weak, false, "synchronous_commit = off"); err != nil {
+			return err
+		}
+	}
+	e.printf("\nEvery process of the server is killed with SIGKILL under 64 callers and the server is started again; " +
+		"callers recover by themselves. What was handed to the kernel is still written: the loss of power is not tested.\n")
+	return nil
+}
+
+func killMariaDB(ctx context.Context, e *env) error {
+	kill := func(k killing, settings ...string) error {
+		m, err := servers.NewMariaDB(e.dir, settings...)
+		if err != nil {
+			return err
+		}
+		k.server, k.configs = m, workers(2, 32, "mysql", m.DSN())
+		return e.kill(ctx, k)
+	}
+	if err := kill(killing{name: "dpopnonce", times: e.scaled(20, 2)}); err != nil {
+		return err
+	}
+	if !e.short {
+		weak := killing{name: "dpopnonce, innodb_flush_log_at_trx_commit = 0", times: 10, apart: 3 * time.Second, hasToFail: true}
+		if err := kill(weak, "--innodb-flush-log-at-trx-commit=0"); err != nil {
+			return err
+		}
+	}
+	e.printf("\nThe server is killed with SIGKILL under 64 callers and started again. " +
+		"`innodb_flush_log_at_trx_commit = 2` would survive this, and not the loss of power.\n")
+	return nil
+}
+
+func killGalera(ctx context.Context, e *env) error {
+	g, err := servers.NewGalera(e.dir, 3)
+	if err != nil {
+		return err
+	}
+	defer g.Stop()
+	if err := g.Start(); err != nil {
+		return err
+	}
+	for _, setting := range []string{"wsrep_sync_wait=0", "wsrep_sync_wait=3", "interpolateParams=true"} {
+		if err := e.killNodes(ctx, g, setting); err != nil {
+			return err
+		}
+	}
+	e.printf("\nEach of three processes calls a node of its own. A node that is killed joins again, with what the others have.\n")
+	return nil
+}
+
+func (e *env) killNodes(ctx context.Context, g *servers.Galera, setting string) error {
+	var dsns []string
+	for _, node := range g.Nodes {
+		dsns = append(dsns, node.DSN()+"&"+setting)
+	}
+	configs := workers(3, 16, "mysql", dsns...)
+	if err := migrate(ctx, configs[0]); err != nil {
+		return err
+	}
+	var inFlight []int
+	ops, err := e.under(configs, e.scaled(5, 1), func(l *load.Load) error {
+		victim := rand.IntN(len(g.Nodes))
+		inFlight = append(inFlight, l.InFlight())
+		if err := g.Nodes[victim].Kill(); err != nil {
+			return err
+		}
+		if err := l.Accept(200, patience); err != nil { // by the other two
+			return err
+		}
+		return g.StartNode(victim, false)
+	})
+	if err != nil {
+		return err
+	}
+	return e.judge("dpopnonce, "+setting, ops, inFlight, false)
+}
+
+// sqliteDSN is the one of the README.
+func sqliteDSN(file string) string {
+	return "file:" + file + "?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate"
+}
+
+func killSQLite(ctx context.Context, e *env) error {
+	file := filepath.Join(e.dir, "nonces.db")
+	for _, naive := range []bool{false, true} {
+		name, faults := "dpopnonce", e.scaled(50, 8)
+		if naive {
+			name, faults, file = "get, then delete", 2, filepath.Join(e.dir, "naive.db")
+		}
+		configs := workers(4, 4, "sqlite", sqliteDSN(file))
+		for i := range configs {
+			configs[i].Naive = naive
+		}
+		if err := migrate(ctx, configs[0]); err != nil {
+			return err
+		}
+		var inFlight []int
+		ops, err := e.under(configs, faults, func(l *load.Load) error {
+			victim := rand.IntN(len(configs))
+			n, err := l.KillWorker(victim)
+			if err != nil {
+				return err
+			}
+			inFlight = append(inFlight, n)
+			return l.StartWorker(victim)
+		})
+		if err != nil {
+			return err
+		}
+		if err := e.judge(name, ops, inFlight, naive); err != nil {
+			return err
+		}
+	}
+	check, err := integrity(filepath.Join(e.dir, "nonces.db"))
+	if err != nil {
+		return err
+	}
+	e.printf("\nFour processes on one file, each killed at random. `PRAGMA integrity_check` at the end: %s.\n", check)
+	if check != "ok" {
+		return fmt.Errorf("integrity_check: %s", check)
+	}
+	return nil
+}
+
+func integrity(file string) (result string, err error) {
+	db, err := load.Config{Driver: "sqlite", DSN: sqliteDSN(file), Callers: 1}.Open()
+	if err != nil {
+		return "", err
+	}
+	pool, err := db.DB()
+	if err != nil {
+		return "", err
+	}
+	defer pool.Close()
+	return result, pool.QueryRow("PRAGMA integrity_check").Scan(&result)
+}

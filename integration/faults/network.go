@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	toxiproxy "github.com/Shopify/toxiproxy/v2"
+	"github.com/attesto/dpopnonce"
+	"github.com/attesto/dpopnonce/integration/faults/load"
+	"github.com/attesto/dpopnonce/integration/faults/servers"
+	"github.com/rs/zerolog"
+)
+
+func killPgBouncer(ctx context.Context, e *env) error {
+	p, err := servers.NewPostgres(e.dir)
+	if err != nil {
+		return err
+	}
+	if err := p.Start(); err != nil {
+		return err
+	}
+	defer p.Stop()
+	b, err := servers.NewPgBouncer(e.dir, p)
+	if err != nil {
+		return err
+	}
+	return e.kill(ctx, killing{name: "dpopnonce", server: b, configs: workers(2, 32, "postgres", b.DSN()), times: e.scaled(20, 2)})
+}
+
+// A network is a proxy in front of PostgreSQL.
+type network struct {
+	*toxiproxy.Proxy
+	dsn string
+}
+
+func newNetwork(dsn string) (*network, error) {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return nil, err
+	}
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	n := &network{Proxy: toxiproxy.NewProxy(server, "postgres", "127.0.0.1:0", u.Host)}
+	if err := n.Start(); err != nil {
+		return nil, err
+	}
+	u.Host = n.Listen
+	n.dsn = u.String()
+	return n, nil
+}
+
+// with does something while the network has a fault: a toxic of toxiproxy.
+func (n *network) with(ctx context.Context, toxic string, fn func() error) error {
+	if _, err := n.Toxics.AddToxicJson(strings.NewReader(`{"name":"fault",` + toxic + `}`)); err != nil {
+		return err
+	}
+	return errors.Join(fn(), n.Toxics.RemoveToxic(ctx, "fault"))
+}
+
+const (
+	slow      = `"type":"latency","stream":"downstream","attributes":{"latency":60,"jitter":50}`
+	trickling = `"type":"slicer","stream":"downstream","attributes":{"average_size":8,"size_variation":4,"delay":500}`
+	// What the server answers is held back, and then the connection is closed.
+	loseReplies = `"type":"timeout","stream":"downstream","attributes":{"timeout":150}`
+)
+
+func brokenNetwork(ctx context.Context, e *env) error {
+	p, err := servers.NewPostgres(e.dir)
+	if err != nil {
+		return err
+	}
+	if err := p.Start(); err != nil {
+		return err
+	}
+	defer p.Stop()
+	n, err := newNetwork(p.DSN())
+	if err != nil {
+		return err
+	}
+	defer n.Stop()
+	configs := workers(2, 32, "postgres", n.dsn)
+	if err := migrate(ctx, configs[0]); err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		name  string
+		times int
+		fault func() error
+	}{
+		{"cut", e.scaled(20, 2), func() error {
+			n.Stop()
+			return n.Start()
+		}},
+		{"slow", e.scaled(3, 1), func() error { return n.with(ctx, slow, pause(2*time.Second)) }},
+		{"trickling", e.scaled(3, 1), func() error { return n.with(ctx, trickling, pause(2*time.Second)) }},
+		{"replies lost", e.scaled(20, 2), func() error { return n.with(ctx, loseReplies, pause(time.Second/2)) }},
+	} {
+		var inFlight []int
+		ops, err := e.under(configs, c.times, func(l *load.Load) error {
+			inFlight = append(inFlight, l.InFlight())
+			return c.fault()
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		if err := e.judge(c.name, ops, inFlight, false); err != nil {
+			return err
+		}
+	}
+	return e.lostReply(ctx, n, p.DSN())
+}
+
+// lostReply lets the reply to one Consume be lost after its commit.
+func (e *env) lostReply(ctx context.Context, n *network, direct string) error {
+	through, db, err := load.Config{Driver: "postgres", DSN: n.dsn, Callers: 1}.Repository()
+	if err != nil {
+		return err
+	}
+	pool, err := db.DB()
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	beside, db, err := load.Config{Driver: "postgres", DSN: direct, Callers: 1}.Repository()
+	if err != nil {
+		return err
+	}
+	other, err := db.DB()
+	if err != nil {
+		return err
+	}
+	defer other.Close()
+	nonce, err := through.Issue(ctx, time.Minute)
+	if err != nil {
+		return err
+	}
+	if err := through.Consume(ctx, "prepares-the-statement", time.Minute); !errors.Is(err, dpopnonce.ErrUnknown) {
+		return fmt.Errorf("an unknown nonce: %w", err)
+	}
+	var lost error
+	if err := n.with(ctx, loseReplies, func() error {
+		lost = through.Consume(ctx, nonce, time.Minute)
+		return nil
+	}); err != nil {
+		return err
+	}
+	after := beside.Consume(ctx, nonce, time.Minute)
+	e.printf("\nThe reply to one Consume is lost after its commit. Its caller is told \"%v\"; whoever presents the nonce then, \"%v\".\n", lost, after)
+	if lost == nil || errors.Is(lost, dpopnonce.ErrRejected) {
+		return fmt.Errorf("a lost reply: %w, want a failure that is no rejection", lost)
+	}
+	if !errors.Is(after, dpopnonce.ErrUsed) {
+		return fmt.Errorf("after a lost reply: %w, want %w", after, dpopnonce.ErrUsed)
+	}
+	return nil
+}
+
+// pause is for faults that last.
+func pause(d time.Duration) func() error {
+	return func() error {
+		time.Sleep(d)
+		return nil
+	}
+}

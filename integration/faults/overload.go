@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/attesto/dpopnonce"
+	"github.com/attesto/dpopnonce/integration/faults/load"
+	"github.com/attesto/dpopnonce/integration/faults/servers"
+)
+
+const (
+	deadline = 200 * time.Millisecond
+	slack    = 300 * time.Millisecond // of a machine whose cores have other things to do
+)
+
+// overload lets 1000 callers wait for 10 connections, no longer than 200 ms
+// each.
+func overload(ctx context.Context, e *env) error {
+	p, err := servers.NewPostgres(e.dir)
+	if err != nil {
+		return err
+	}
+	if err := p.Start(); err != nil {
+		return err
+	}
+	defer p.Stop()
+	e.printf("| store | calls | in time | timed out | p99 | longest | goroutines, first and last third | heap, the same | the next call after it |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	for _, group := range []bool{false, true} {
+		config := load.Config{Driver: "postgres", DSN: p.DSN(), Callers: 10, GroupCommit: group}
+		if err := migrate(ctx, config); err != nil {
+			return err
+		}
+		if err := e.overload(ctx, config); err != nil {
+			return err
+		}
+	}
+	e.printf("\n1000 callers rotate on a pool of 10 connections, each call with a deadline of %v.\n", deadline)
+	return nil
+}
+
+func (e *env) overload(ctx context.Context, config load.Config) error {
+	r, db, err := config.Repository()
+	if err != nil {
+		return err
+	}
+	pool, err := db.DB()
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	length := time.Duration(e.scaled(60, 5)) * time.Second
+	before := runtime.NumGoroutine()
+	var calls, inTime, timedOut atomic.Int64
+	var mu sync.Mutex
+	var latencies []time.Duration
+	var failure error
+	var callers sync.WaitGroup
+	end := time.Now().Add(length)
+	for range 1000 {
+		callers.Go(func() {
+			nonce := ""
+			var own []time.Duration
+			for time.Now().Before(end) {
+				bounded, cancel := context.WithTimeout(ctx, deadline)
+				start := time.Now()
+				next, err := r.Rotate(bounded, nonce, time.Minute)
+				own = append(own, time.Since(start))
+				cancel()
+				calls.Add(1)
+				switch {
+				case err == nil || errors.Is(err, dpopnonce.ErrRejected):
+					inTime.Add(1)
+					nonce = next
+				case errors.Is(err, context.DeadlineExceeded):
+					timedOut.Add(1)
+				default:
+					mu.Lock()
+					failure = err
+					mu.Unlock()
+				}
+			}
+			mu.Lock()
+			latencies = append(latencies, own...)
+			mu.Unlock()
+		})
+	}
+	goroutines, heap := watch(end)
+	callers.Wait()
+	start := time.Now()
+	_, err = r.Issue(ctx, time.Minute)
+	recovery := time.Since(start)
+	if err != nil {
+		return err
+	}
+	if failure != nil {
+		failure = fmt.Errorf("a failure that is no deadline: %w", failure)
+	}
+	slices.Sort(latencies)
+	longest := latencies[len(latencies)-1]
+	name := "plain"
+	if config.GroupCommit {
+		name = "group commit"
+	}
+	e.printf("| %s | %d | %d | %d | %v | %v | %d, %d | %d, %d MiB | %v |\n", name, calls.Load(), inTime.Load(), timedOut.Load(),
+		latencies[len(latencies)*99/100].Round(time.Millisecond), longest.Round(time.Millisecond),
+		goroutines[0], goroutines[1], heap[0], heap[1], recovery.Round(100*time.Microsecond))
+	switch {
+	case failure != nil:
+		return failure
+	case inTime.Load() == 0:
+		return errors.New("nobody was served")
+	case longest > deadline+slack:
+		return fmt.Errorf("%s: a call took %v", name, longest)
+	case goroutines[1] > goroutines[0]*3/2 || heap[1] > 2*heap[0]+64:
+		return fmt.Errorf("%s: goroutines %v, heap %v MiB: not flat", name, goroutines, heap)
+	case recovery > deadline:
+		return fmt.Errorf("%s: the next call took %v", name, recovery)
+	}
+	return until(ctx, func() (bool, error) { // none is left behind, but the connections' own
+		left := runtime.NumGoroutine() - before
+		return left <= 2*config.Callers, fmt.Errorf("%d goroutines are left", left)
+	})
+}
+
+// watch returns the most goroutines and the largest live heap, in MiB, in the
+// first and in the last third of the time until end.
+func watch(end time.Time) (goroutines, heap [2]int) {
+	length := time.Until(end)
+	for {
+		left := time.Until(end)
+		if left <= 0 {
+			return goroutines, heap
+		}
+		third := int(3 * (length - left) / length)
+		if third != 1 {
+			i := third / 2
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			goroutines[i] = max(goroutines[i], runtime.NumGoroutine())
+			heap[i] = max(heap[i], int(m.HeapAlloc>>20))
+		}
+		time.Sleep(length / 60)
+	}
+}

@@ -1,0 +1,160 @@
+package servers
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	_ "github.com/go-sql-driver/mysql"
+)
+
+// MariaDB is a MariaDB server, or a node of a Galera cluster.
+type MariaDB struct {
+	process
+	port int
+}
+
+// NewMariaDB makes a server, which does not run yet, with settings of the form
+// "--name=value".
+func NewMariaDB(parent string, settings ...string) (*MariaDB, error) {
+	mariadbd, err := find("MariaDB", "mariadb-server", "mariadbd")
+	if err != nil {
+		return nil, err
+	}
+	install, err := find("MariaDB", "mariadb-server", "mariadb-install-db")
+	if err != nil {
+		return nil, err
+	}
+	m := &MariaDB{}
+	m.name, m.user = "mariadb", "mysql"
+	if m.dir, err = newDir(parent, "mariadb", m.user); err != nil {
+		return nil, err
+	}
+	if m.port, err = freePort(); err != nil {
+		return nil, err
+	}
+	if err := run(m.user, m.dir, install, "--no-defaults", "--datadir=./data", "--force", "--skip-test-db",
+		"--auth-root-authentication-method=normal"); err != nil {
+		return nil, err
+	}
+	create := filepath.Join(m.dir, "create.sql")
+	if err := os.WriteFile(create, []byte("CREATE DATABASE IF NOT EXISTS dpopnonce;\n"), 0o644); err != nil {
+		return nil, err
+	}
+	m.command = append([]string{mariadbd, "--no-defaults", "--datadir=" + filepath.Join(m.dir, "data"), "--init-file=" + create,
+		"--bind-address=127.0.0.1", "--port=" + strconv.Itoa(m.port), "--socket=" + filepath.Join(m.dir, "s"),
+		"--pid-file=" + filepath.Join(m.dir, "pid"), "--max-connections=300", "--skip-name-resolve",
+		"--character-set-server=utf8mb4"}, settings...)
+	return m, nil
+}
+
+// DSN reaches the server.
+func (m *MariaDB) DSN() string {
+	return fmt.Sprintf("root@tcp(127.0.0.1:%d)/dpopnonce?parseTime=true&loc=UTC&timeout=2s", m.port)
+}
+
+// Start starts the server and waits until it takes statements.
+func (m *MariaDB) Start() error {
+	return m.start(func(ctx context.Context) error {
+		return m.Exec(ctx, "SELECT 1 FROM information_schema.schemata LIMIT 1")
+	})
+}
+
+// Exec runs a statement.
+func (m *MariaDB) Exec(ctx context.Context, query string) error {
+	db, err := sql.Open("mysql", m.DSN())
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = db.ExecContext(ctx, query)
+	return err
+}
+
+// Kill kills the server.
+func (m *MariaDB) Kill() error { return m.kill() }
+
+// Stop shuts the server down.
+func (m *MariaDB) Stop() { m.stop(syscall.SIGTERM) }
+
+// Galera is a cluster of MariaDB nodes that all take writes.
+type Galera struct {
+	Nodes   []*MariaDB
+	address string
+}
+
+// NewGalera makes a cluster, which does not run yet.
+func NewGalera(parent string, nodes int) (*Galera, error) {
+	provider, err := find("Galera", "galera-4 rsync", "libgalera_smm.so")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := find("rsync", "rsync", "rsync"); err != nil {
+		return nil, err
+	}
+	g := &Galera{}
+	var addresses []string
+	ports := make([]int, nodes)
+	for i := range ports {
+		if ports[i], err = freePort(); err != nil {
+			return nil, err
+		}
+		addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", ports[i]))
+	}
+	g.address = "gcomm://" + strings.Join(addresses, ",")
+	for _, port := range ports {
+		transfer, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		ist, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		node, err := NewMariaDB(parent, "--binlog-format=ROW", "--innodb-autoinc-lock-mode=2", "--wsrep-on=ON",
+			"--wsrep-provider="+provider, "--wsrep-cluster-name=dpopnonce", "--wsrep-node-address=127.0.0.1",
+			"--wsrep-sst-method=rsync", fmt.Sprintf("--wsrep-sst-receive-address=127.0.0.1:%d", transfer),
+			fmt.Sprintf("--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:%d;ist.recv_addr=127.0.0.1:%d;"+
+				"evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S;evs.inactive_timeout=PT4S", port, ist))
+		if err != nil {
+			return nil, err
+		}
+		g.Nodes = append(g.Nodes, node)
+	}
+	return g, nil
+}
+
+// Start starts all nodes: the first makes the cluster, the others join it.
+func (g *Galera) Start() error {
+	for i := range g.Nodes {
+		if err := g.StartNode(i, i == 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// StartNode starts node i, which makes a new cluster or joins the one there is.
+func (g *Galera) StartNode(i int, makes bool) error {
+	node := g.Nodes[i]
+	plain := node.command
+	defer func() { node.command = plain }()
+	if makes {
+		node.command = append(append([]string(nil), plain...), "--wsrep-new-cluster", "--wsrep-cluster-address=gcomm://")
+	} else {
+		node.command = append(append([]string(nil), plain...), "--wsrep-cluster-address="+g.address)
+	}
+	return node.Start() // statements are refused until the node is synced
+}
+
+// Stop shuts all nodes down.
+func (g *Galera) Stop() {
+	for _, node := range g.Nodes {
+		node.Stop()
+	}
+}

@@ -1,0 +1,131 @@
+package servers
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Postgres is a PostgreSQL server, or one of a pair.
+type Postgres struct {
+	process
+	bin  string
+	port int
+}
+
+// NewPostgres makes a server, which does not run yet, with settings of the form
+// "name=value".
+func NewPostgres(parent string, settings ...string) (*Postgres, error) {
+	p, err := preparePostgres(parent)
+	if err != nil {
+		return nil, err
+	}
+	if err := run(p.user, p.dir, filepath.Join(p.bin, "initdb"), "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8",
+		"--locale=C.UTF-8", "--no-sync"); err != nil {
+		return nil, err
+	}
+	return p, p.configure(settings)
+}
+
+func preparePostgres(parent string) (*Postgres, error) {
+	postgres, err := find("PostgreSQL", "postgresql", "postgres")
+	if err != nil {
+		return nil, err
+	}
+	p := &Postgres{bin: filepath.Dir(postgres)}
+	p.name, p.user = "postgres", "postgres"
+	if p.dir, err = newDir(parent, "postgres", p.user); err != nil {
+		return nil, err
+	}
+	if p.port, err = freePort(); err != nil {
+		return nil, err
+	}
+	p.command = []string{postgres, "-D", "data", "-p", strconv.Itoa(p.port), "-k", p.dir,
+		"-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300"}
+	return p, nil
+}
+
+func (p *Postgres) configure(settings []string) error {
+	file, err := os.OpenFile(filepath.Join(p.dir, "data", "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	for _, s := range settings {
+		if _, err := fmt.Fprintln(file, s); err != nil {
+			return err
+		}
+	}
+	return file.Close()
+}
+
+// NewStandby makes a server that is to be a copy of another.
+func NewStandby(parent string) (*Postgres, error) { return preparePostgres(parent) }
+
+// CopyFrom makes p, which does not run, a standby of the primary, which does.
+func (p *Postgres) CopyFrom(primary *Postgres) error {
+	if err := os.RemoveAll(filepath.Join(p.dir, "data")); err != nil {
+		return err
+	}
+	return run(p.user, p.dir, filepath.Join(p.bin, "pg_basebackup"), "-D", "data", "-R", "-X", "stream", "-c", "fast",
+		"--no-sync", "-d", primary.DSN())
+}
+
+// Set changes a setting of the running server.
+func (p *Postgres) Set(ctx context.Context, name, value string) error {
+	if err := p.Exec(ctx, "ALTER SYSTEM SET "+name+" = '"+value+"'"); err != nil {
+		return err
+	}
+	return p.Exec(ctx, "SELECT pg_reload_conf()")
+}
+
+// DSN reaches the server by itself.
+func (p *Postgres) DSN() string {
+	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", p.port)
+}
+
+// DSNOfPair reaches whichever of the two takes writes.
+func DSNOfPair(a, b *Postgres) string {
+	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Host: fmt.Sprintf("127.0.0.1:%d,127.0.0.1:%d", a.port, b.port),
+		Path: "/postgres", RawQuery: "sslmode=disable&target_session_attrs=read-write&connect_timeout=2"}
+	return u.String()
+}
+
+// Start starts the server and waits until it takes connections.
+func (p *Postgres) Start() error {
+	return p.start(func(ctx context.Context) error { return p.Exec(ctx, "SELECT 1") })
+}
+
+// Exec runs a statement on a connection of its own.
+func (p *Postgres) Exec(ctx context.Context, sql string, args ...any) error {
+	conn, err := pgx.Connect(ctx, p.DSN())
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, sql, args...)
+	return err
+}
+
+// Query reads the one row of a query.
+func (p *Postgres) Query(ctx context.Context, sql string, to ...any) error {
+	conn, err := pgx.Connect(ctx, p.DSN())
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	return conn.QueryRow(ctx, sql).Scan(to...)
+}
+
+// Kill kills every process of the server at once. What it has given to the
+// kernel to write is still written: this is no power failure.
+func (p *Postgres) Kill() error { return p.kill() }
+
+// Stop shuts the server down.
+func (p *Postgres) Stop() { p.stop(syscall.SIGINT) }

@@ -1,0 +1,222 @@
+// Package servers starts database servers of the project's own, on loopback and
+// in throw-away directories, and kills them.
+package servers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// startTimeout is how long a server may take to answer.
+const startTimeout = 90 * time.Second
+
+// A process is a server that runs, as the user that it wants where this process
+// is root's.
+type process struct {
+	name    string
+	dir     string
+	user    string
+	command []string
+	cmd     *exec.Cmd
+	ended   chan struct{}
+}
+
+// start starts the process and waits until ready is nil.
+func (p *process) start(ready func(context.Context) error) error {
+	log, err := os.OpenFile(filepath.Join(p.dir, p.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd, err := as(p.user, p.dir, p.command...)
+	if err != nil {
+		return err
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }()
+	p.cmd, p.ended = cmd, ended
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	for {
+		err := ready(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ended:
+			return fmt.Errorf("%s ended: %s", p.name, p.log())
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not ready: %w: %s", p.name, err, p.log())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// log is the end of the process's log.
+func (p *process) log() string {
+	text, _ := os.ReadFile(filepath.Join(p.dir, p.name+".log"))
+	return string(text[max(0, len(text)-1500):])
+}
+
+// kill sends SIGKILL to the process and all that it started, and waits for
+// their end.
+func (p *process) kill() error {
+	if p.cmd == nil {
+		return nil
+	}
+	all := append(children(p.cmd.Process.Pid), p.cmd.Process.Pid)
+	for _, pid := range append([]int{p.cmd.Process.Pid}, all...) {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // gone already, perhaps
+	}
+	<-p.ended
+	for _, pid := range all {
+		for deadline := time.Now().Add(10 * time.Second); alive(pid); {
+			if time.Now().After(deadline) {
+				return fmt.Errorf("%s: process %d survived SIGKILL", p.name, pid)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	return nil
+}
+
+// stop asks the process to end, and kills it if it does not.
+func (p *process) stop(signal os.Signal) {
+	if p.cmd == nil {
+		return
+	}
+	_ = p.cmd.Process.Signal(signal)
+	select {
+	case <-p.ended:
+	case <-time.After(20 * time.Second):
+		_ = p.kill()
+	}
+}
+
+// children are the processes that pid started, and those that they started.
+func children(pid int) (all []int) {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for _, field := range strings.Fields(string(text)) {
+		child, err := strconv.Atoi(field)
+		if err == nil {
+			all = append(append(all, child), children(child)...)
+		}
+	}
+	return all
+}
+
+// alive is false for a zombie, too: it holds nothing any more.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := bytes.Cut(stat, []byte(") "))
+	return len(rest) > 0 && rest[0] != 'Z'
+}
+
+// as prepares a command as a user, whom the servers want not to be root.
+func as(name, dir string, command ...string) (*exec.Cmd, error) {
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "TMPDIR="+dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if os.Geteuid() != 0 {
+		return cmd, nil
+	}
+	uid, gid, err := idsOf(name)
+	if err != nil {
+		return nil, err
+	}
+	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uid, Gid: gid}
+	return cmd, nil
+}
+
+func idsOf(name string) (uid, gid uint32, err error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return 0, 0, err
+	}
+	parsed, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return 0, 0, err
+	}
+	group, err := strconv.ParseUint(u.Gid, 10, 32)
+	return uint32(parsed), uint32(group), err
+}
+
+// newDir makes a directory that a server's user owns.
+func newDir(parent, name, owner string) (string, error) {
+	dir, err := os.MkdirTemp(parent, name+"-")
+	if err != nil || os.Geteuid() != 0 {
+		return dir, err
+	}
+	uid, gid, err := idsOf(owner)
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Chown(dir, int(uid), int(gid))
+}
+
+// run runs a command to its end.
+func run(user, dir string, command ...string) error {
+	cmd, err := as(user, dir, command...)
+	if err != nil {
+		return err
+	}
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", command[0], err, text[max(0, len(text)-2000):])
+	}
+	return nil
+}
+
+// freePort is one that nobody listens on, below those that the kernel gives to
+// clients.
+func freePort() (int, error) {
+	for range 100 {
+		port := 10240 + rand.IntN(20000)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			return port, l.Close()
+		}
+	}
+	return 0, errors.New("no free port")
+}
+
+// NotInstalled is the error of a server that the machine lacks.
+type NotInstalled struct{ Server, Package string }
+
+func (e NotInstalled) Error() string {
+	return e.Server + " is not installed: apt-get install " + e.Package
+}
+
+// find looks a program up, first where Debian has it, which is not in everybody's
+// PATH.
+func find(server, pkg, name string) (string, error) {
+	for _, pattern := range []string{"/usr/lib/postgresql/*/bin/", "/usr/lib/galera/", "/usr/sbin/", "/usr/bin/"} {
+		if found, _ := filepath.Glob(pattern + name); len(found) > 0 {
+			return found[len(found)-1], nil
+		}
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", NotInstalled{server, pkg}
+	}
+	return filepath.EvalSymlinks(path)
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/attesto/dpopnonce/integration/faults/history"
+	"github.com/attesto/dpopnonce/integration/faults/load"
+	"github.com/attesto/dpopnonce/integration/faults/servers"
+)
+
+// soak lets three processes issue, consume, rotate and sweep for minutes, with
+// autovacuum on.
+func soak(ctx context.Context, e *env) error {
+	p, err := servers.NewPostgres(e.dir, "autovacuum_naptime = 10s")
+	if err != nil {
+		return err
+	}
+	if err := p.Start(); err != nil {
+		return err
+	}
+	defer p.Stop()
+	configs := workers(3, 8, "postgres", p.DSN())
+	for i := range configs {
+		configs[i].TTL, configs[i].Sweep = 10*time.Second, 5*time.Second
+	}
+	if err := migrate(ctx, configs[0]); err != nil {
+		return err
+	}
+	l, err := load.Start(configs...)
+	if err != nil {
+		return err
+	}
+	period, periods := 30*time.Second, 10
+	if e.short {
+		period, periods = 3*time.Second, 4
+	}
+	var samples []sample
+	for range periods {
+		select {
+		case <-ctx.Done():
+		case <-time.After(period):
+		}
+		s, err := measure(ctx, p)
+		if err != nil {
+			_, stopped := l.Stop()
+			return fmt.Errorf("%w, %w", err, stopped)
+		}
+		samples = append(samples, s)
+	}
+	ops, err := l.Stop()
+	if err != nil {
+		return err
+	}
+	if err := e.judge("dpopnonce", ops, nil, false); err != nil {
+		return err
+	}
+	e.printf("\n| after | calls/s | p99 | rows | dead rows | table | indexes |\n|---:|---:|---:|---:|---:|---:|---:|\n")
+	from := samples[0].at - history.Instant(period)
+	for i, s := range samples {
+		var latencies []time.Duration
+		for _, op := range ops {
+			if op.End > from && op.End <= s.at {
+				latencies = append(latencies, time.Duration(op.End-op.Start))
+			}
+		}
+		slices.Sort(latencies)
+		e.printf("| %v | %.0f | %v | %d | %d | %.1f MiB | %.1f MiB |\n", time.Duration(i+1)*period,
+			float64(len(latencies))/time.Duration(s.at-from).Seconds(), latencies[len(latencies)*99/100].Round(100*time.Microsecond),
+			s.rows, s.dead, float64(s.table)/(1<<20), float64(s.indexes)/(1<<20))
+		from = s.at
+	}
+	e.printf("\nThree processes with 8 callers each, nonces of 10 s, a sweep every 5 s in each process.\n")
+	half := len(samples) / 2
+	if last, middle := samples[len(samples)-1], samples[half-1]; last.table > middle.table*3/2 && !e.short {
+		return fmt.Errorf("the table grows: %d bytes after %d of half the time", last.table, middle.table)
+	}
+	return nil
+}
+
+// A sample is the state of the table at a moment.
+type sample struct {
+	at                         history.Instant
+	rows, dead, table, indexes int64
+}
+
+func measure(ctx context.Context, p *servers.Postgres) (s sample, err error) {
+	s.at = history.Now()
+	err = p.Query(ctx, `SELECT (SELECT count(*) FROM dpop_nonces), n_dead_tup, pg_table_size(relid), pg_indexes_size(relid)
+		FROM pg_stat_user_tables WHERE relname = 'dpop_nonces'`, &s.rows, &s.dead, &s.table, &s.indexes)
+	return s, err
+}
