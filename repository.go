@@ -21,7 +21,9 @@ const DefaultTTL = 5 * time.Minute
 //
 // The times it stores and compares are UTC, in whole seconds, floored, taken
 // from the process's clock (see [WithClock]). A nonce is never accepted at or
-// past its expires_at.
+// past its expires_at, by the clock of the node that is asked: between nodes
+// whose clocks differ, it lives longer or shorter by the difference, and is
+// accepted once in any case.
 //
 // Its statements are raw SQL on the primary database, so that callbacks,
 // scopes, hooks and naming strategies of the application do not change them.

@@ -116,12 +116,16 @@ func (e *env) overload(ctx context.Context, config load.Config) error {
 		return failure
 	case inTime.Load() == 0:
 		return errors.New("nobody was served")
+	case e.short: // too short, and perhaps beside other tests, to judge by the time
 	case longest > deadline+slack:
 		return fmt.Errorf("%s: a call took %v", name, longest)
 	case goroutines[1] > goroutines[0]*3/2 || heap[1] > 2*heap[0]+64:
 		return fmt.Errorf("%s: goroutines %v, heap %v MiB: not flat", name, goroutines, heap)
 	case recovery > deadline:
 		return fmt.Errorf("%s: the next call took %v", name, recovery)
+	}
+	if calls.Load() != inTime.Load()+timedOut.Load() {
+		return errors.New("a call had no answer")
 	}
 	return until(ctx, func() (bool, error) { // none is left behind, but the connections' own
 		left := runtime.NumGoroutine() - before
