@@ -52,7 +52,7 @@ bench: ## Measure against the same statements by hand, into integration/bench (1
 	cd integration && ../scripts/with-databases go run ./bench $(BENCH)
 
 .PHONY: faults
-faults: ## Kill databases, poolers, networks and processes under load, into integration/faults (20 minutes, as root for the full disk; FAULTS=-short: two).
+faults: ## Kill databases, poolers, networks and processes under load, into integration/faults (15 minutes, as root for the full disk; FAULTS=-short: two).
 	cd integration/faults && go run . $(if $(FAULTS),$(FAULTS),-out RESULTS.md)
 
 .PHONY: fuzz
