@@ -30,7 +30,9 @@ const (
 //
 // Nothing is shared in what may be a caller's transaction, as through
 // [Repository.WithTx]. An idle repository has no goroutine. A custom dialect
-// that has no shared statements is an error from NewRepository.
+// that has no shared statements is an error from NewRepository. On PostgreSQL it
+// is not for a partitioned table: shared statements would spend nonces of other
+// partitions, too.
 func WithGroupCommit() Option {
 	return func(r *Repository) error {
 		r.groupCommit = true
