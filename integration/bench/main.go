@@ -79,7 +79,7 @@ func bench(ctx context.Context, size scale, out string) error {
 	if err != nil {
 		return err
 	}
-	r.table("SQLite, WAL, synchronous FULL", summarize(onSQLite, stores[0].name), stores, []int{1, 8, 32})
+	r.table("SQLite, WAL, synchronous FULL", summarize(onSQLite, stores[0].name), stores, sqliteCallers)
 	swept, err := s.sweepUnderLoad(ctx, dsn, size.expired, size.live)
 	if err != nil {
 		return err

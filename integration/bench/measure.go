@@ -11,8 +11,9 @@ import (
 )
 
 var (
-	operations  = []string{"issue", "consume", "valid", "rotate"}
-	callerCount = []int{1, 8, 32, 128}
+	operations    = []string{"issue", "consume", "valid", "rotate"}
+	callerCount   = []int{1, 8, 32, 128}
+	sqliteCallers = []int{1, 8, 32}
 )
 
 // A cell is one store doing one operation with so many callers.
@@ -23,18 +24,17 @@ type cell struct {
 
 // A sample is what one round measured in a cell.
 type sample struct {
-	perSecond float64
+	calls     float64
+	elapsed   time.Duration
 	latencies []time.Duration
 }
+
+func (s sample) perSecond() float64 { return s.calls / s.elapsed.Seconds() }
 
 // run lets callers do an operation for a while, or until rows, the nonces that
 // are there to consume, are spent.
 func run(ctx context.Context, s store, operation string, callers int, length time.Duration, rows []string) (sample, error) {
-	if s.outside != nil {
-		perSecond, err := s.outside(ctx, operation, callers)
-		return sample{perSecond: perSecond}, err
-	}
-	var next, done atomic.Int64
+	var next atomic.Int64
 	step := func(id int) (func() error, error) {
 		switch operation {
 		case "issue":
@@ -88,7 +88,6 @@ func run(ctx context.Context, s store, operation string, callers int, length tim
 					return
 				}
 				latencies[i] = append(latencies[i], time.Since(began))
-				done.Add(1)
 			}
 		})
 	}
@@ -97,8 +96,9 @@ func run(ctx context.Context, s store, operation string, callers int, length tim
 	if err := errors.Join(errs...); err != nil {
 		return sample{}, fmt.Errorf("%s, %s, %d callers: %w", s.name, operation, callers, err)
 	}
-	result := sample{perSecond: float64(done.Load()) / elapsed.Seconds()}
+	result := sample{elapsed: elapsed}
 	for _, l := range latencies {
+		result.calls += float64(len(l))
 		result.latencies = append(result.latencies, l...)
 	}
 	return result, nil
@@ -120,8 +120,8 @@ func summarize(samples map[cell][]sample, baseline string) map[cell]figures {
 		var latencies []time.Duration
 		base := samples[cell{baseline, c.operation, c.callers}]
 		for i, s := range rounds {
-			rates = append(rates, s.perSecond)
-			ratios = append(ratios, s.perSecond/base[i].perSecond)
+			rates = append(rates, s.perSecond())
+			ratios = append(ratios, s.perSecond()/base[i].perSecond())
 			latencies = append(latencies, s.latencies...)
 		}
 		sort.Float64s(rates)
@@ -137,7 +137,7 @@ func against(samples map[cell][]sample, one, other string, operation string, cal
 	var ratios []float64
 	base := samples[cell{other, operation, callers}]
 	for i, s := range samples[cell{one, operation, callers}] {
-		ratios = append(ratios, s.perSecond/base[i].perSecond)
+		ratios = append(ratios, s.perSecond()/base[i].perSecond())
 	}
 	sort.Float64s(ratios)
 	return median(ratios)

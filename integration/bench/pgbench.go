@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"time"
 )
 
 // findPgbench returns pgbench's path, or "" where it is not installed.
@@ -45,31 +46,32 @@ var tps = regexp.MustCompile(`tps = ([0-9.]+)`)
 
 // byPgbench is the statements by pgbench -M prepared, for a second each.
 func (s *server) byPgbench(path, dsn string) store {
-	return store{name: "pgbench -M prepared", outside: func(ctx context.Context, operation string, callers int) (float64, error) {
-		prefix := strconv.Itoa(int(s.prefixes.Add(1)))
+	return store{name: "pgbench -M prepared", outside: func(ctx context.Context, operation string, callers int) (sample, error) {
+		prefix := s.prefix()
 		if operation == "consume" || operation == "rotate" {
 			if _, err := s.add(ctx, prefix, 25_000); err != nil {
-				return 0, err
+				return sample{}, err
 			}
 		}
 		script, err := os.CreateTemp("", "pgbench-*.sql")
 		if err != nil {
-			return 0, err
+			return sample{}, err
 		}
 		defer os.Remove(script.Name())
 		if _, err := script.WriteString(pgbenchScripts[operation]); err != nil {
-			return 0, err
+			return sample{}, err
 		}
 		if err := script.Close(); err != nil {
-			return 0, err
+			return sample{}, err
 		}
 		n := strconv.Itoa(callers)
 		out, err := exec.CommandContext(ctx, path, "-n", "-M", "prepared", "-T", "1", "-c", n, "-j", "2", "-f", script.Name(),
 			"-D", "i=0", "-D", "clients="+n, "-D", "prefix="+prefix, dsn).CombinedOutput()
 		found := tps.FindSubmatch(out)
 		if err != nil || found == nil {
-			return 0, fmt.Errorf("pgbench: %w: %s", err, out)
+			return sample{}, fmt.Errorf("pgbench: %w: %s", err, out)
 		}
-		return strconv.ParseFloat(string(found[1]), 64)
+		perSecond, err := strconv.ParseFloat(string(found[1]), 64)
+		return sample{calls: perSecond, elapsed: time.Second}, err
 	}}
 }

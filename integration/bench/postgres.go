@@ -4,7 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"os"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -129,6 +129,9 @@ func (s *server) fill(ctx context.Context, rows int) error {
 	return err
 }
 
+// prefix is one that no nonce has yet.
+func (s *server) prefix() string { return strconv.Itoa(int(s.prefixes.Add(1))) }
+
 // add stores so many nonces and returns them.
 func (s *server) add(ctx context.Context, prefix string, n int) ([]string, error) {
 	now := time.Now().UTC().Truncate(time.Second)
@@ -146,38 +149,22 @@ func (s *server) add(ctx context.Context, prefix string, n int) ([]string, error
 	return nonces, nil
 }
 
-// compare runs every cell in every round, the stores next to each other.
 func (s *server) compare(ctx context.Context, rounds int, length time.Duration) (map[cell][]sample, error) {
-	samples := map[cell][]sample{}
-	for round := range rounds {
-		fmt.Fprintf(os.Stderr, "PostgreSQL: round %d of %d\n", round+1, rounds)
-		if err := s.fill(ctx, 50_000); err != nil {
-			return nil, err
-		}
-		live, err := s.add(ctx, "valid", 20_000)
-		if err != nil {
-			return nil, err
-		}
-		for _, operation := range operations {
-			for _, callers := range callerCount {
-				for i := range s.stores {
-					store := s.stores[(i+round)%len(s.stores)] // nobody is always first
-					rows := live
-					if operation == "consume" && store.outside == nil {
-						n := int(length.Seconds() * float64(6000+500*min(callers, 120)))
-						if rows, err = s.add(ctx, fmt.Sprintf("%d-%d-%d", round, callers, i), n); err != nil {
-							return nil, err
-						}
-					}
-					got, err := run(ctx, store, operation, callers, length, rows)
-					if err != nil {
-						return nil, err
-					}
-					c := cell{store.name, operation, callers}
-					samples[c] = append(samples[c], got)
-				}
+	var live []string
+	return comparison{
+		database: "PostgreSQL", stores: s.stores, callers: callerCount,
+		begin: func(ctx context.Context) (err error) {
+			if err = s.fill(ctx, 50_000); err != nil {
+				return err
 			}
-		}
-	}
-	return samples, nil
+			live, err = s.add(ctx, "valid", 20_000)
+			return err
+		},
+		rows: func(ctx context.Context, operation string, callers int, length time.Duration) ([]string, error) {
+			if operation != "consume" {
+				return live, nil
+			}
+			return s.add(ctx, s.prefix(), int(length.Seconds()*float64(6000+500*min(callers, 120))))
+		},
+	}.run(ctx, rounds, length)
 }

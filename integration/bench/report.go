@@ -19,9 +19,9 @@ func (r report) line(format string, values ...any) { fmt.Fprintf(r.w, format+"\n
 
 func (r report) head(version string, rounds int, length, sync time.Duration) {
 	r.line("# Results\n")
-	r.line("Written by `make bench` on %s: %s, %d cores, the load beside the server, pool %d, %d interleaved rounds of %v a cell, medians. "+
+	r.line("Written by `make bench` on %s: %s, %d cores, the load beside the server, pool %d, %d interleaved rounds of %v a cell, in which the stores take turns %d times, medians. "+
 		"A write and its fsync take %v here. Absolute figures drift from run to run, the ratios hold.\n",
-		time.Now().Format(time.DateOnly), version, runtime.NumCPU(), poolSize, rounds, length, sync.Round(10*time.Microsecond))
+		time.Now().Format(time.DateOnly), version, runtime.NumCPU(), poolSize, rounds, length, slices, sync.Round(10*time.Microsecond))
 }
 
 func (r report) table(title string, all map[cell]figures, stores []store, callers []int) {

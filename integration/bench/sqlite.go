@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/attesto/dpopnonce"
@@ -54,28 +55,16 @@ func compareSQLite(ctx context.Context, rounds int, length time.Duration) (map[c
 		return nil, nil, err
 	}
 	stores := []store{hand, plain, shared}
-	samples := map[cell][]sample{}
-	for round := range rounds {
-		fmt.Fprintf(os.Stderr, "SQLite: round %d of %d\n", round+1, rounds)
-		for _, operation := range operations {
-			for _, callers := range []int{1, 8, 32} {
-				for i := range stores {
-					s := stores[(i+round)%len(stores)]
-					rows, err := addSQLite(ctx, pool, fmt.Sprintf("%s-%d-%d-%d", operation, round, callers, i), int(12000*length.Seconds()))
-					if err != nil {
-						return nil, nil, err
-					}
-					got, err := run(ctx, s, operation, callers, length, rows)
-					if err != nil {
-						return nil, nil, err
-					}
-					c := cell{s.name, operation, callers}
-					samples[c] = append(samples[c], got)
-				}
-			}
-		}
-	}
-	return samples, stores, nil
+	prefix := 0
+	samples, err := comparison{
+		database: "SQLite", stores: stores, callers: sqliteCallers,
+		begin: func(context.Context) error { return nil },
+		rows: func(ctx context.Context, _ string, _ int, length time.Duration) ([]string, error) {
+			prefix++
+			return addSQLite(ctx, pool, strconv.Itoa(prefix), int(12000*length.Seconds()))
+		},
+	}.run(ctx, rounds, length)
+	return samples, stores, err
 }
 
 const sqliteLayout = "2006-01-02 15:04:05+00:00"

@@ -29,8 +29,8 @@ type store struct {
 	valid   func(context.Context, string) (bool, error)
 	rotate  func(context.Context, string) (string, error)
 
-	// outside measures by itself, in calls per second; nil for all but pgbench.
-	outside func(ctx context.Context, operation string, callers int) (float64, error)
+	// outside measures by itself; nil for all but pgbench.
+	outside func(ctx context.Context, operation string, callers int) (sample, error)
 }
 
 var errRejected = errors.New("rejected")
