@@ -95,7 +95,14 @@ func (r *Repository) spendAll(ctx context.Context, call string, one statement, p
 			verdicts, err = r.reasons(ctx, db, p, spent)
 			return err
 		})
-		return verdicts, err
+		if err != nil { // what was spent is certain, and the others ask alone
+			verdicts = make(map[string]string, len(p.nonces)+1)
+			for _, nonce := range p.nonces {
+				verdicts[nonce] = ""
+			}
+			accept(verdicts, spent)
+		}
+		return verdicts, nil
 	}
 	err = r.runAtomically(ctx, call, func(db *gorm.DB) error {
 		if len(p.nexts) > 0 {
@@ -148,13 +155,18 @@ func (r *Repository) reasons(ctx context.Context, db *gorm.DB, p *params, spent 
 			break
 		}
 	}
+	accept(verdicts, spent)
+	return verdicts, nil
+}
+
+// accept adds the nonces that were spent, and the count of successors.
+func accept(verdicts, spent map[string]string) {
 	for nonce, value := range spent {
 		verdicts[nonce] = accepted
 		if nonce == allIssued {
 			verdicts[nonce] = value
 		}
 	}
-	return verdicts, nil
 }
 
 // insertAll inserts all of p.nexts or none.
