@@ -2,6 +2,8 @@ package dpopnonce
 
 import (
 	"context"
+	"database/sql/driver"
+	"errors"
 	"time"
 
 	"github.com/attesto/dpopnonce/dialects"
@@ -21,7 +23,7 @@ func (l quietLogger) LogMode(level logger.LogLevel) logger.Interface {
 }
 
 func (l quietLogger) Trace(ctx context.Context, begin time.Time, fc func() (string, int64), err error) {
-	if err != nil && l.dialect.Fault(err) != dialects.Other {
+	if err != nil && (l.dialect.Fault(err) != dialects.Other || errors.Is(err, driver.ErrBadConn)) {
 		err = nil
 	}
 	l.Interface.Trace(ctx, begin, fc, err)

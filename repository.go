@@ -31,11 +31,12 @@ const DefaultTTL = 5 * time.Minute
 // They reach the application's GORM logger without their parameters.
 //
 // Outside a caller's transaction, statements that failed to serialize are
-// repeated until ctx ends, and those that met a deadlock or a lock timeout at
-// most 10 times. A connection that is not provably the pool itself, such as
-// the one that [gorm.DB.Connection] hands out, counts as a caller's
-// transaction: nothing is repeated there, and the driver's error is found by
-// errors.As.
+// repeated until ctx ends, those that met a deadlock or a lock timeout at most
+// 10 times, and those that were not sent because the connection was broken
+// (driver.ErrBadConn) 3 times. A connection that is not provably the pool
+// itself, such as the one that [gorm.DB.Connection] hands out, counts as a
+// caller's transaction: nothing is repeated there, and the driver's error is
+// found by errors.As.
 type Repository struct {
 	db         *gorm.DB // a session of its own: no conditions, no error, quiet logger
 	err        error    // why db cannot be used; set by WithTx only

@@ -1,8 +1,11 @@
 package dpopnonce_test
 
 import (
+	"bytes"
 	"context"
+	"database/sql/driver"
 	"errors"
+	"log"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +13,7 @@ import (
 	"github.com/attesto/dpopnonce"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
 )
 
 // sqlState is an error of PostgreSQL.
@@ -63,6 +67,39 @@ func TestALockThatIsNotToBeHadIsTriedElevenTimes(t *testing.T) {
 	}
 	*attempts, free = 0, 11
 	if err := r.Consume(ctx, nonce, time.Minute); err != nil || *attempts != 11 {
+		t.Fatalf("%d attempts, %v", *attempts, err)
+	}
+}
+
+func TestACallThatOnlyMetBrokenConnectionsIsRepeated(t *testing.T) {
+	ctx := context.Background()
+	db := openSQLite(t)
+	migrate(t, db)
+	var text bytes.Buffer
+	quiet := db.Session(&gorm.Session{Logger: logger.New(log.New(&text, "", 0), logger.Config{LogLevel: logger.Error})})
+	r, err := dpopnonce.NewRepository(quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nonce, err := r.Issue(ctx, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sound := 4
+	attempts := failing(t, db, func(n int, _ *gorm.DB) error {
+		if n < sound {
+			return driver.ErrBadConn
+		}
+		return nil
+	})
+	if err := r.Consume(ctx, nonce, time.Minute); err != nil || *attempts != 4 {
+		t.Fatalf("%d attempts, %v", *attempts, err)
+	}
+	if text.Len() > 0 {
+		t.Errorf("logged: %s", &text)
+	}
+	*attempts, sound = 0, 100
+	if _, err := r.Issue(ctx, time.Minute); !errors.Is(err, driver.ErrBadConn) || *attempts != 4 {
 		t.Fatalf("%d attempts, %v", *attempts, err)
 	}
 }

@@ -3,6 +3,7 @@ package dpopnonce
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"math/rand"
 	"time"
@@ -12,10 +13,10 @@ import (
 )
 
 // How often a statement is repeated that met a deadlock or a lock timeout, and
-// one that could not be prepared because another caller's context ended.
+// one that was not sent.
 const (
-	maxLocked     = 10
-	maxUnprepared = 3
+	maxLocked = 10
+	maxUnsent = 3
 )
 
 // run runs fn for a public call, and runs it again where the database says that
@@ -75,7 +76,7 @@ func (r *Repository) atomically(ctx context.Context, fn func(*gorm.DB) error) er
 
 // repetitions counts those of one run, by their cause where they are bounded.
 type repetitions struct {
-	all, locked, unprepared int
+	all, locked, unsent int
 }
 
 // again waits before the next repetition of a run that ended with err. It is
@@ -92,21 +93,28 @@ func (r *Repository) again(ctx context.Context, err error, done *repetitions) bo
 	case fault == dialects.Locked:
 		done.locked++
 		return done.locked <= maxLocked && pause(ctx, done.all)
-	case r.unprepared(ctx, err):
-		done.unprepared++
-		return done.unprepared <= maxUnprepared
+	case ctx.Err() == nil && r.unsent(ctx, err):
+		done.unsent++
+		return done.unsent <= maxUnsent
 	}
 	return false
 }
 
-// unprepared reports whether err is another caller's end of context: with
-// PrepareStmt, whoever waits for a statement that another is preparing gets the
-// other's error, and nothing was sent.
+// unsent reports whether err is of a statement that was not sent, while ctx
+// lives.
 //
-// A deadline that is not ctx's may be GORM's DefaultContextTimeout, which ends
-// statements that were sent. It is for contexts without one of their own.
-func (r *Repository) unprepared(ctx context.Context, err error) bool {
-	if !r.db.PrepareStmt || ctx.Err() != nil {
+// One cause are broken connections. Package sql tries three, and callers whose
+// contexts end while they are served leave more than that behind.
+//
+// The other is another caller's end of context: with PrepareStmt, whoever waits
+// for a statement that another is preparing gets the other's error. A deadline
+// that is not ctx's may be GORM's DefaultContextTimeout, which ends statements
+// that were sent. It is for contexts without one of their own.
+func (r *Repository) unsent(ctx context.Context, err error) bool {
+	if errors.Is(err, driver.ErrBadConn) {
+		return true
+	}
+	if !r.db.PrepareStmt {
 		return false
 	}
 	_, bounded := ctx.Deadline()
