@@ -2,13 +2,15 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
+	"github.com/attesto/dpopnonce/integration/faults/load"
 	"github.com/attesto/dpopnonce/integration/faults/servers"
 )
 
 // clocks lets nodes disagree about the time by up to 30 seconds, with nonces
-// that live for little more, and for less.
+// that live for longer, and for less.
 func clocks(ctx context.Context, e *env) error {
 	p, err := servers.NewPostgres(e.dir)
 	if err != nil {
@@ -19,27 +21,40 @@ func clocks(ctx context.Context, e *env) error {
 	}
 	defer p.Stop()
 	for _, c := range []struct {
-		name string
-		ttl  time.Duration
-	}{{"nonces of 45 s", 45 * time.Second}, {"nonces of 20 s", 20 * time.Second}} {
+		name    string
+		ttl     time.Duration
+		apart   time.Duration // one clock from the next
+		expires bool
+		store   string
+	}{
+		{"nonces of 5 min", 5 * time.Minute, 15 * time.Second, false, ""},
+		{"nonces of 20 s", 20 * time.Second, 15 * time.Second, true, ""},
+		{"nonces of 1 s, clocks that agree", time.Second, 0, true, ""},
+		{"the same, " + load.NeverExpires, time.Second, 0, false, load.NeverExpires},
+	} {
 		configs := workers(3, 16, "postgres", p.DSN())
 		for i := range configs {
-			configs[i].TTL = c.ttl
-			configs[i].Offset = time.Duration(i-1) * 15 * time.Second
+			configs[i].TTL, configs[i].Store = c.ttl, c.store
+			configs[i].Offset = time.Duration(i-1) * c.apart
 		}
 		if err := migrate(ctx, configs[0]); err != nil {
 			return err
 		}
-		ops, err := e.under(configs, 0, nil)
+		const growOld = 3 * time.Second // beyond the shortest ttl
+		h, err := e.under(ctx, configs, 1, func(*load.Load) error { return pause(growOld)() })
 		if err != nil {
 			return err
 		}
-		if err := e.judge(c.name, ops, nil, false); err != nil {
+		r, err := e.judge(c.name, h, c.store != "")
+		if err != nil {
 			return err
 		}
+		if c.store == "" && c.expires != (r.Expired >= e.acceptances()/50) {
+			return fmt.Errorf("%s: %d calls were told ErrExpired", c.name, r.Expired)
+		}
 	}
-	e.printf("\nThree nodes, whose clocks are 15 s behind, right, and 15 s ahead. A nonce ends when the clock of the node that is " +
-		"asked reaches the `expires_at` that the clock of the node that issued it has set: between two nodes its life is " +
+	e.printf("\nThree nodes, whose clocks are 15 s behind, right, and 15 s ahead, unless they agree. A nonce ends when the clock of the " +
+		"node that is asked reaches the `expires_at` that the clock of the node that issued it has set: between two nodes its life is " +
 		"longer or shorter by the difference of their clocks, and it is accepted once in any case.\n")
 	return nil
 }

@@ -40,15 +40,13 @@ func (e *env) failover(ctx context.Context, name string, times int, synchronous 
 	if err := migrate(ctx, configs[0]); err != nil {
 		return err
 	}
-	var inFlight []int
-	ops, err := e.under(configs, times, func(l *load.Load) error {
+	h, err := e.under(ctx, configs, times, func(l *load.Load) error {
 		if !synchronous {
 			if err := pair.lag(ctx, l); err != nil {
 				return err
 			}
 		}
-		inFlight = append(inFlight, l.InFlight())
-		if err := pair.primary.Kill(); err != nil {
+		if err := l.Break(ctx, pair.primary.Kill); err != nil {
 			return err
 		}
 		if err := pair.promote(ctx); err != nil {
@@ -57,7 +55,7 @@ func (e *env) failover(ctx context.Context, name string, times int, synchronous 
 		if !synchronous {
 			return nil
 		}
-		if err := l.Accept(100, patience); err != nil { // by the new primary alone
+		if err := l.Accept(ctx, 100); err != nil { // by the new primary alone
 			return err
 		}
 		return pair.restore(ctx)
@@ -65,7 +63,8 @@ func (e *env) failover(ctx context.Context, name string, times int, synchronous 
 	if err != nil {
 		return err
 	}
-	return e.judge(name, ops, inFlight, !synchronous)
+	_, err = e.judge(name, h, !synchronous)
+	return err
 }
 
 // A pair is a primary and its standby, which change places.
@@ -159,8 +158,11 @@ func (p *pair) lag(ctx context.Context, l *load.Load) error {
 	}); err != nil {
 		return err
 	}
-	return l.Accept(300, patience)
+	return l.Accept(ctx, 300)
 }
+
+// patience is how long a server may take.
+const patience = 90 * time.Second
 
 // until waits for a condition of a server.
 func until(ctx context.Context, condition func() (bool, error)) error {

@@ -111,8 +111,9 @@ const legend = `
 ## The columns
 
 - *operations*: calls of Issue, Consume and Rotate by all processes, of which some *failed*: what they did is not known.
-- *accepted*: calls of Consume and Rotate that were told so. *nonces*: those that were presented, and how many of them *by 2 or more* processes.
-- *faults*: how often something was killed, and *in flight*: the smallest number of calls on their way at that moment.
+- *accepted* and *expired*: calls of Consume and Rotate that were told so.
+- *nonces*: those that were presented, how many of them *by 2 or more* processes that had an answer, and how many were *lost*: nobody was accepted, although no call failed and none was told that the nonce has expired. What a crash loses of the nonces just issued is among them.
+- *faults*: how often something was killed or broken, and *calls hit*: the fewest calls that were in flight at one of them, and failed or had no answer when it was over. After each fault every process is accepted again by itself, or the run fails.
 - *outage*: the longest time between two answers.
-- *accepted twice*: nonces, counted. *violations*: nonces whose history no store could have that keeps the promise, as found by [porcupine](https://github.com/anishathalye/porcupine). The stores that are marked *has to fail* show that the checker can find some.
+- *accepted twice*: nonces, counted. *violations*: nonces whose history no store could have that keeps the promise, as found by [porcupine](https://github.com/anishathalye/porcupine). The stores that are marked *has to fail* show that the checker finds some.
 `

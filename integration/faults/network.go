@@ -98,22 +98,18 @@ func brokenNetwork(ctx context.Context, e *env) error {
 		{"trickling", e.scaled(3, 1), func() error { return n.with(ctx, trickling, pause(2*time.Second)) }},
 		{"replies lost", e.scaled(20, 2), func() error { return n.with(ctx, loseReplies, pause(time.Second/2)) }},
 	} {
-		var inFlight []int
-		ops, err := e.under(configs, c.times, func(l *load.Load) error {
-			inFlight = append(inFlight, l.InFlight())
-			return c.fault()
-		})
+		h, err := e.under(ctx, configs, c.times, func(l *load.Load) error { return l.Break(ctx, c.fault) })
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
-		if err := e.judge(c.name, ops, inFlight, false); err != nil {
+		if _, err := e.judge(c.name, h, false); err != nil {
 			return err
 		}
 	}
 	return e.lostReply(ctx, n, p.DSN())
 }
 
-// lostReply lets the reply to one Consume be lost after its commit.
+// lostReply lets the reply to one call be lost after its commit.
 func (e *env) lostReply(ctx context.Context, n *network, direct string) error {
 	through, db, err := load.Config{Driver: "postgres", DSN: n.dsn, Callers: 1}.Repository()
 	if err != nil {
@@ -133,27 +129,39 @@ func (e *env) lostReply(ctx context.Context, n *network, direct string) error {
 		return err
 	}
 	defer other.Close()
-	nonce, err := through.Issue(ctx, time.Minute)
-	if err != nil {
-		return err
-	}
-	if err := through.Consume(ctx, "prepares-the-statement", time.Minute); !errors.Is(err, dpopnonce.ErrUnknown) {
-		return fmt.Errorf("an unknown nonce: %w", err)
-	}
-	var lost error
-	if err := n.with(ctx, loseReplies, func() error {
-		lost = through.Consume(ctx, nonce, time.Minute)
-		return nil
-	}); err != nil {
-		return err
-	}
-	after := beside.Consume(ctx, nonce, time.Minute)
-	e.printf("\nThe reply to one Consume is lost after its commit. Its caller is told \"%v\"; whoever presents the nonce then, \"%v\".\n", lost, after)
-	if lost == nil || errors.Is(lost, dpopnonce.ErrRejected) {
-		return fmt.Errorf("a lost reply: %w, want a failure that is no rejection", lost)
-	}
-	if !errors.Is(after, dpopnonce.ErrUsed) {
-		return fmt.Errorf("after a lost reply: %w, want %w", after, dpopnonce.ErrUsed)
+	e.printf("\nThe reply to one call is lost after its commit.\n\n| call | its caller is told | who presents the nonce then is told |\n|---|---|---|\n")
+	for _, c := range []struct {
+		name string
+		call func(nonce string) error
+	}{
+		{"Consume", func(nonce string) error { return through.Consume(ctx, nonce, time.Minute) }},
+		{"Rotate", func(nonce string) error {
+			_, err := through.Rotate(ctx, nonce, time.Minute)
+			return err
+		}},
+	} {
+		nonce, err := through.Issue(ctx, time.Minute)
+		if err != nil {
+			return err
+		}
+		if err := c.call("prepares-the-statement"); !errors.Is(err, dpopnonce.ErrUnknown) {
+			return fmt.Errorf("an unknown nonce: %w", err)
+		}
+		var lost error
+		if err := n.with(ctx, loseReplies, func() error {
+			lost = c.call(nonce)
+			return nil
+		}); err != nil {
+			return err
+		}
+		after := beside.Consume(ctx, nonce, time.Minute)
+		e.printf("| %s | %v | %v |\n", c.name, lost, after)
+		if lost == nil || errors.Is(lost, dpopnonce.ErrRejected) {
+			return fmt.Errorf("a lost reply: %w, want a failure that is no rejection", lost)
+		}
+		if !errors.Is(after, dpopnonce.ErrUsed) {
+			return fmt.Errorf("after a lost reply: %w, want %w", after, dpopnonce.ErrUsed)
+		}
 	}
 	return nil
 }

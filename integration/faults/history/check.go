@@ -1,8 +1,8 @@
 package history
 
 import (
+	"errors"
 	"fmt"
-	"math"
 	"sort"
 	"time"
 
@@ -11,76 +11,87 @@ import (
 
 // A Report is what a history amounts to.
 type Report struct {
-	Operations, Issued, Accepted, Rejected, Failed int
+	Operations, Issued, Accepted, Expired, Failed int
 
 	Nonces int // that were presented
-	Shared int // of them, by two processes or more
+	Shared int // of them, those that two processes or more had an answer for
+	Lost   int // of them, those that nobody was accepted with, and no call failed or was too late
 	Twice  int // of them, accepted more than once
 
 	Violations int      // nonces whose history no store could have that keeps the promise
 	Examples   []string // of the first few
 
-	Outage time.Duration // the longest time in which no call was answered
+	Faults   int
+	InFlight int           // the fewest calls in flight at a fault
+	Outage   time.Duration // the longest time in which no call was answered
 }
 
 // Check checks each nonce's history for linearizability against a store that
 // accepts a nonce at most once, never after its expiry, and never unless it was
-// issued. A rejection is always right: where a store cannot know, it fails
-// closed.
-func Check(ops []Op) Report {
-	var r Report
+// issued.
+func Check(h History) Report {
+	r := Report{Operations: len(h.Ops), Faults: len(h.Faults), Outage: outage(h.Ops)}
 	byNonce := map[string][]Op{}
-	for _, op := range ops {
+	for _, op := range h.Ops {
 		r.count(op)
 		if op.Kind != Issue {
 			byNonce[op.Nonce] = append(byNonce[op.Nonce], op)
 		}
 	}
 	r.Nonces = len(byNonce)
-	for _, op := range ops { // what was issued and never presented can do no harm
+	for _, op := range h.Ops { // what was issued and never presented can do no harm
 		if born := birth(op); born != nil && byNonce[born.Nonce] != nil {
 			byNonce[born.Nonce] = append(byNonce[born.Nonce], *born)
 		}
 	}
-	m := model.ToModel()
-	for nonce, history := range byNonce {
-		processes, accepted := map[int]bool{}, 0
-		for _, op := range history {
-			if op.Kind != Issue {
-				processes[op.Process] = true
-			}
-			if op.Outcome == Accepted {
-				accepted++
-			}
-		}
-		if len(processes) > 1 {
-			r.Shared++
-		}
-		if accepted > 1 {
-			r.Twice++
-		}
-		if !porcupine.CheckOperations(m, operations(history)) {
-			r.Violations++
-			if len(r.Examples) < 3 {
-				r.Examples = append(r.Examples, describe(nonce, history))
-			}
+	for nonce, ops := range byNonce {
+		r.judge(nonce, ops)
+	}
+	for i, f := range h.Faults {
+		if n := h.InFlight(f); i == 0 || n < r.InFlight {
+			r.InFlight = n
 		}
 	}
-	r.Outage = outage(ops)
 	return r
 }
 
 func (r *Report) count(op Op) {
-	r.Operations++
 	switch op.Outcome {
 	case Issued:
 		r.Issued++
 	case Accepted:
 		r.Accepted++
+	case Expired:
+		r.Expired++
 	case Failed:
 		r.Failed++
-	default:
-		r.Rejected++
+	}
+}
+
+// judge adds one nonce.
+func (r *Report) judge(nonce string, ops []Op) {
+	told := map[Outcome]int{}
+	processes := map[int]bool{}
+	for _, op := range ops {
+		told[op.Outcome]++
+		if op.Kind != Issue && op.Outcome != Failed {
+			processes[op.Process] = true
+		}
+	}
+	if len(processes) > 1 {
+		r.Shared++
+	}
+	if told[Accepted]+told[Failed]+told[Expired] == 0 {
+		r.Lost++
+	}
+	if told[Accepted] > 1 {
+		r.Twice++
+	}
+	if !porcupine.CheckOperations(model, operations(ops)) {
+		r.Violations++
+		if len(r.Examples) < 3 {
+			r.Examples = append(r.Examples, describe(nonce, ops))
+		}
 	}
 }
 
@@ -96,14 +107,14 @@ func birth(op Op) *Op {
 	return nil
 }
 
-func operations(history []Op) []porcupine.Operation {
-	all := make([]porcupine.Operation, len(history))
-	for i, op := range history {
-		end := int64(op.End)
-		if op.Outcome == Failed { // what it sent may yet arrive
-			end = math.MaxInt64
+// operations are those of ops that say something about the promise. Rejections
+// do not: where a store cannot know, it fails closed. Nor do failures, which can
+// only have spent the nonce.
+func operations(ops []Op) (all []porcupine.Operation) {
+	for i, op := range ops {
+		if op.Outcome == Issued || op.Outcome == Accepted {
+			all = append(all, porcupine.Operation{ClientId: i, Input: op, Call: int64(op.Start), Return: int64(op.End)})
 		}
-		all[i] = porcupine.Operation{ClientId: i, Input: op, Call: int64(op.Start), Return: end}
 	}
 	return all
 }
@@ -114,29 +125,21 @@ type state struct {
 	expires       time.Time
 }
 
-var model = porcupine.NondeterministicModel{
-	Init: func() []any { return []any{state{}} },
-	Step: func(from, input, _ any) []any {
+var model = porcupine.Model{
+	Init: func() any { return state{} },
+	Step: func(from, input, _ any) (bool, any) {
 		s, op := from.(state), input.(Op)
-		live := s.issued && !s.spent && op.Clock.Before(s.expires)
-		spent := s
-		spent.spent = true
-		switch op.Outcome {
-		case Issued:
-			return []any{state{issued: true, expires: expiry(op)}}
-		case Accepted:
-			if !live {
-				return nil
+		if op.Outcome == Issued { // again, too, it stays spent
+			s.issued = true
+			if e := expiry(op); e.After(s.expires) {
+				s.expires = e
 			}
-			return []any{spent}
-		case Failed:
-			if live {
-				return []any{s, spent}
-			}
+			return true, s
 		}
-		return []any{s}
+		live := s.issued && !s.spent && op.Clock.Before(s.expires)
+		s.spent = true
+		return live, s
 	},
-	Equal: func(a, b any) bool { return a == b },
 }
 
 // expiry is the latest that the nonce of an issue can have: the store reads its
@@ -173,13 +176,17 @@ func outage(ops []Op) time.Duration {
 }
 
 // Vacuous is an error if the history could hardly have failed: too few nonces
-// were accepted, or too few were contested by processes.
+// were accepted, too few were contested by processes, or nothing was going on at
+// a fault.
 func (r Report) Vacuous(accepted int) error {
 	if r.Accepted < accepted {
 		return fmt.Errorf("%d acceptances, want %d", r.Accepted, accepted)
 	}
+	if r.Faults > 0 && r.InFlight == 0 {
+		return errors.New("nothing was in flight at a fault")
+	}
 	if share := float64(r.Shared) / float64(r.Nonces); share < 0.3 {
-		return fmt.Errorf("%.0f %% of the nonces were tried by two processes or more, want 30", 100*share)
+		return fmt.Errorf("%.0f %% of the nonces were answered to two processes or more, want 30", 100*share)
 	}
 	return nil
 }

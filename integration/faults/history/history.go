@@ -39,14 +39,41 @@ type Op struct {
 	Outcome Outcome `json:"outcome"`
 	Err     string  `json:"err,omitempty"`
 
-	// On the clock of the machine, which all processes share. End is 0 for a
-	// call whose caller died before it was told.
+	// On the clock of the machine, which all processes share. For a call whose
+	// caller died, End is when that was noticed.
 	Start, End Instant
 
 	// Clock is the time of the caller's node when the call began, and TTL what
 	// it asked for.
 	Clock time.Time
 	TTL   time.Duration
+}
+
+// A History is what callers were told, while some things broke.
+type History struct {
+	Ops    []Op
+	Faults []Fault
+}
+
+// A Fault is when something was broken: a process, or what all of them use.
+type Fault struct {
+	From, To Instant
+	Process  int // or All
+}
+
+// All is instead of a process.
+const All = -1
+
+// InFlight is how many calls the fault met: those that were under way, and
+// failed or had no answer by its end.
+func (h History) InFlight(f Fault) (n int) {
+	for _, op := range h.Ops {
+		if op.Start < f.To && op.End > f.From && (op.End > f.To || op.Outcome == Failed) &&
+			(f.Process == All || f.Process == op.Process) {
+			n++
+		}
+	}
+	return n
 }
 
 // An Instant is in nanoseconds, of no calendar.

@@ -15,37 +15,53 @@ func at(start, end int, process int, kind history.Kind, outcome history.Outcome)
 		Start: history.Instant(start) * 1e9, End: history.Instant(end) * 1e9, Clock: noon.Add(time.Duration(start) * time.Second)}
 }
 
+func of(ops ...history.Op) history.History { return history.History{Ops: ops} }
+
 func TestHistoriesAreJudged(t *testing.T) {
 	issue := at(1, 1, 0, history.Issue, history.Issued)
 	spend := func(start, end, process int, outcome history.Outcome) history.Op {
 		return at(start, end, process, history.Consume, outcome)
 	}
-	late := spend(11, 12, 1, history.Accepted)
+	again := at(4, 5, 1, history.Rotate, history.Unknown)
+	again.Nonce, again.Next = "other", "n"
 	for name, c := range map[string]struct {
-		ops        []history.Op
+		h          history.History
 		violations int
 	}{
-		"accepted once":                       {[]history.Op{issue, spend(2, 3, 1, history.Accepted), spend(2, 3, 2, history.Used)}, 0},
-		"accepted twice":                      {[]history.Op{issue, spend(2, 3, 1, history.Accepted), spend(4, 5, 2, history.Accepted)}, 1},
-		"accepted twice at once":              {[]history.Op{issue, spend(2, 5, 1, history.Accepted), spend(3, 4, 2, history.Accepted)}, 1},
-		"accepted before it was issued":       {[]history.Op{at(4, 5, 0, history.Issue, history.Issued), spend(2, 3, 1, history.Accepted)}, 1},
-		"accepted and never issued":           {[]history.Op{spend(2, 3, 1, history.Accepted)}, 1},
-		"accepted at its expiry":              {[]history.Op{issue, late}, 1},
-		"accepted just before":                {[]history.Op{issue, spend(10, 12, 1, history.Accepted)}, 0},
-		"a failure that took effect":          {[]history.Op{issue, spend(2, 3, 1, history.Failed), spend(4, 5, 2, history.Used)}, 0},
-		"a failure that did not":              {[]history.Op{issue, spend(2, 3, 1, history.Failed), spend(4, 5, 2, history.Accepted)}, 0},
-		"a failure that took effect later":    {[]history.Op{issue, spend(2, 3, 1, history.Failed), spend(4, 5, 2, history.Unknown), spend(6, 7, 2, history.Used)}, 0},
-		"rejected, and accepted later":        {[]history.Op{issue, spend(2, 3, 1, history.Used), spend(4, 5, 2, history.Accepted)}, 0},
-		"a failure that cannot have accepted": {[]history.Op{spend(2, 3, 1, history.Failed), issue, spend(12, 13, 2, history.Accepted)}, 1},
-		"a failure between two acceptances":   {[]history.Op{issue, spend(2, 3, 1, history.Accepted), spend(3, 4, 1, history.Failed), spend(4, 5, 2, history.Accepted)}, 1},
-		"lost before it was on disk":          {[]history.Op{issue, spend(2, 3, 1, history.Unknown)}, 0},
-		"a caller that died took it with him": {[]history.Op{issue, at(2, 0, 1, history.Rotate, history.Failed), spend(4, 5, 2, history.Used)}, 0},
+		"accepted once":                       {of(issue, spend(2, 3, 1, history.Accepted), spend(2, 3, 2, history.Used)), 0},
+		"accepted twice":                      {of(issue, spend(2, 3, 1, history.Accepted), spend(4, 5, 2, history.Accepted)), 1},
+		"accepted twice at once":              {of(issue, spend(2, 5, 1, history.Accepted), spend(3, 4, 2, history.Accepted)), 1},
+		"accepted before it was issued":       {of(at(4, 5, 0, history.Issue, history.Issued), spend(2, 3, 1, history.Accepted)), 1},
+		"accepted and never issued":           {of(spend(2, 3, 1, history.Accepted)), 1},
+		"accepted after an issue that failed": {of(at(1, 1, 0, history.Issue, history.Failed), spend(2, 3, 1, history.Accepted)), 1},
+		"accepted at its expiry":              {of(issue, spend(11, 12, 1, history.Accepted)), 1},
+		"accepted just before":                {of(issue, spend(10, 12, 1, history.Accepted)), 0},
+		"issued again and accepted again":     {of(issue, spend(2, 3, 1, history.Accepted), issue, spend(6, 7, 1, history.Accepted)), 1},
+		"handed out again and accepted again": {of(issue, spend(2, 3, 1, history.Accepted), again, spend(6, 7, 1, history.Accepted)), 1},
+		"a failure that took effect":          {of(issue, spend(2, 3, 1, history.Failed), spend(4, 5, 2, history.Used)), 0},
+		"a failure that did not":              {of(issue, spend(2, 3, 1, history.Failed), spend(4, 5, 2, history.Accepted)), 0},
+		"a failure that took effect later":    {of(issue, spend(2, 3, 1, history.Failed), spend(4, 5, 2, history.Unknown), spend(6, 7, 2, history.Used)), 0},
+		"rejected, and accepted later":        {of(issue, spend(2, 3, 1, history.Used), spend(4, 5, 2, history.Accepted)), 0},
+		"a failure that cannot have accepted": {of(spend(2, 3, 1, history.Failed), issue, spend(12, 13, 2, history.Accepted)), 1},
+		"a failure between two acceptances":   {of(issue, spend(2, 3, 1, history.Accepted), spend(3, 4, 1, history.Failed), spend(4, 5, 2, history.Accepted)), 1},
+		"lost before it was on disk":          {of(issue, spend(2, 3, 1, history.Unknown)), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if r := history.Check(c.ops); r.Violations != c.violations {
+			if r := history.Check(c.h); r.Violations != c.violations {
 				t.Fatalf("%d violations, want %d: %v", r.Violations, c.violations, r.Examples)
 			}
 		})
+	}
+}
+
+func TestASecondAcceptanceIsFoundAmongHundredsOfFailures(t *testing.T) {
+	ops := []history.Op{at(1, 1, 0, history.Issue, history.Issued)}
+	for range 300 {
+		ops = append(ops, at(2, 9, 1, history.Consume, history.Failed), at(2, 9, 2, history.Consume, history.Used))
+	}
+	ops = append(ops, at(2, 9, 1, history.Consume, history.Accepted), at(2, 9, 2, history.Consume, history.Accepted))
+	if r := history.Check(of(ops...)); r.Violations != 1 || r.Twice != 1 {
+		t.Fatalf("%+v", r)
 	}
 }
 
@@ -54,31 +70,60 @@ func TestASuccessorIsIssuedByItsRotation(t *testing.T) {
 	rotate.Next = "next"
 	spend := at(4, 5, 2, history.Consume, history.Accepted)
 	spend.Nonce = "next"
-	r := history.Check([]history.Op{at(1, 1, 0, history.Issue, history.Issued), rotate, spend})
+	r := history.Check(of(at(1, 1, 0, history.Issue, history.Issued), rotate, spend))
 	if r.Violations != 0 || r.Accepted != 2 || r.Nonces != 2 {
 		t.Fatalf("%+v", r)
 	}
 }
 
+func TestANonceIsLostThatNobodyWasAcceptedWith(t *testing.T) {
+	issue := at(1, 1, 0, history.Issue, history.Issued)
+	for outcome, lost := range map[history.Outcome]int{
+		history.Accepted: 0, history.Failed: 0, history.Expired: 0, history.Used: 1, history.Unknown: 1,
+	} {
+		if r := history.Check(of(issue, at(2, 3, 1, history.Consume, history.Used), at(2, 3, 2, history.Consume, outcome))); r.Lost != lost {
+			t.Errorf("%s: %d lost, want %d", outcome, r.Lost, lost)
+		}
+	}
+}
+
 func TestAVacuousHistoryIsAnError(t *testing.T) {
 	issue := at(1, 1, 0, history.Issue, history.Issued)
-	alone := []history.Op{issue, at(2, 3, 1, history.Consume, history.Accepted), at(2, 3, 1, history.Consume, history.Used)}
-	if history.Check(alone).Vacuous(1) == nil {
-		t.Error("nobody else tried the nonce")
+	spend := at(2, 3, 1, history.Consume, history.Accepted)
+	for name, c := range map[string]struct {
+		h        history.History
+		accepted int
+		vacuous  bool
+	}{
+		"contested":               {of(issue, spend, at(2, 3, 2, history.Consume, history.Used)), 1, false},
+		"by one process":          {of(issue, spend, at(2, 3, 1, history.Consume, history.Used)), 1, true},
+		"the other had no answer": {of(issue, spend, at(2, 3, 2, history.Consume, history.Failed)), 1, true},
+		"too little of it":        {of(issue, spend, at(2, 3, 2, history.Consume, history.Used)), 2, true},
+	} {
+		if err := history.Check(c.h).Vacuous(c.accepted); (err != nil) != c.vacuous {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
-	alone[2].Process = 2
-	if err := history.Check(alone).Vacuous(1); err != nil {
-		t.Error(err)
-	}
-	if history.Check(alone).Vacuous(2) == nil {
-		t.Error("one acceptance of two")
+	h := of(issue, at(2, 4, 1, history.Consume, history.Accepted), at(2, 3, 2, history.Consume, history.Used), at(5, 7, 1, history.Consume, history.Failed))
+	for fault, vacuous := range map[history.Fault]bool{
+		{From: 25e8, To: 26e8, Process: history.All}: false,
+		{From: 25e8, To: 26e8, Process: 2}:           false,
+		{From: 25e8, To: 35e8, Process: 2}:           true, // it was answered before the end
+		{From: 35e8, To: 36e8, Process: 2}:           true, // of another one only
+		{From: 45e8, To: 46e8, Process: history.All}: true,
+		{From: 60e8, To: 80e8, Process: history.All}: false, // it failed
+	} {
+		h.Faults = []history.Fault{{From: 25e8, To: 26e8, Process: history.All}, fault}
+		if err := history.Check(h).Vacuous(1); (err != nil) != vacuous {
+			t.Errorf("%+v: %v", fault, err)
+		}
 	}
 }
 
 func TestTheLongestOutageIsBetweenTwoAnswers(t *testing.T) {
 	ops := []history.Op{at(1, 1, 0, history.Issue, history.Issued), at(2, 3, 0, history.Consume, history.Failed),
 		at(2, 7, 0, history.Consume, history.Used), at(2, 9, 0, history.Consume, history.Used)}
-	if got := history.Check(ops).Outage; got != 6*time.Second {
+	if got := history.Check(of(ops...)).Outage; got != 6*time.Second {
 		t.Fatal(got)
 	}
 }

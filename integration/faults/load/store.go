@@ -53,7 +53,12 @@ func (c Config) Repository() (*dpopnonce.Repository, *gorm.DB, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	opts := []dpopnonce.Option{dpopnonce.WithClock(c.now)}
+	now := c.now
+	if c.Store == NeverExpires {
+		start := now()
+		now = func() time.Time { return start }
+	}
+	opts := []dpopnonce.Option{dpopnonce.WithClock(now)}
 	if c.GroupCommit {
 		opts = append(opts, dpopnonce.WithGroupCommit())
 	}
@@ -61,23 +66,31 @@ func (c Config) Repository() (*dpopnonce.Repository, *gorm.DB, error) {
 	return r, db, err
 }
 
+// Stores that the checker has to catch.
+const (
+	// GetThenDelete reads a nonce and then deletes it, and does not look how many
+	// rows that were.
+	GetThenDelete = "get, then delete"
+
+	// NeverExpires is the library on a clock that stands still.
+	NeverExpires = "a clock that stands still"
+)
+
 func (c Config) open() (store, error) {
 	r, db, err := c.Repository()
-	if err != nil || !c.Naive {
+	if err != nil || c.Store != GetThenDelete {
 		return r, err
 	}
-	return naive{r, db, c}, nil
+	return getThenDelete{r, db, c}, nil
 }
 
-// naive reads a nonce and then deletes it, and does not look how many rows
-// that were: what the checker has to catch.
-type naive struct {
+type getThenDelete struct {
 	*dpopnonce.Repository
 	db *gorm.DB
 	c  Config
 }
 
-func (s naive) Consume(ctx context.Context, nonce string, _ time.Duration) error {
+func (s getThenDelete) Consume(ctx context.Context, nonce string, _ time.Duration) error {
 	db := s.db.WithContext(ctx)
 	var row dpopnonce.DPoPNonce
 	done := db.Where("nonce = ? AND expires_at > ?", nonce, s.c.now()).Limit(1).Find(&row)
@@ -90,7 +103,7 @@ func (s naive) Consume(ctx context.Context, nonce string, _ time.Duration) error
 	return db.Where("nonce = ?", nonce).Delete(&dpopnonce.DPoPNonce{}).Error
 }
 
-func (s naive) Rotate(ctx context.Context, nonce string, ttl time.Duration) (string, error) {
+func (s getThenDelete) Rotate(ctx context.Context, nonce string, ttl time.Duration) (string, error) {
 	if err := s.Consume(ctx, nonce, ttl); err != nil {
 		return "", err
 	}

@@ -21,7 +21,7 @@ import (
 // Config is how a worker reaches the store.
 type Config struct {
 	Driver, DSN string // "postgres", "mysql" or "sqlite"
-	Naive       bool   // a store that reads and then deletes, in place of the library
+	Store       string // GetThenDelete or NeverExpires, in place of the library's
 	GroupCommit bool
 	Callers     int           // calls at once
 	Pool        int           // connections; Callers if 0
@@ -38,11 +38,13 @@ type task struct {
 	Nonce string
 }
 
-// An answer is what it was told.
+// An answer is that it has begun, and then what it was told.
 type answer struct {
 	ID int64
 	Op history.Op
 }
+
+const begun history.Outcome = "begun"
 
 const workerVariable = "FAULTS_WORKER"
 
@@ -80,18 +82,22 @@ func work(config string, in io.Reader, out io.Writer) error {
 	var calling sync.WaitGroup
 	var mu sync.Mutex
 	encoder := json.NewEncoder(out)
+	tell := func(a answer) {
+		mu.Lock()
+		defer mu.Unlock()
+		if err := encoder.Encode(a); err != nil {
+			os.Exit(1) // the parent is gone
+		}
+	}
 	for range c.Callers {
 		calling.Go(func() {
 			for t := range tasks {
-				op := c.call(store, t)
-				mu.Lock()
-				err := encoder.Encode(answer{t.ID, op})
-				mu.Unlock()
-				if err != nil {
-					os.Exit(1) // the parent is gone
-				}
+				op := history.Op{Kind: t.Kind, Nonce: t.Nonce, TTL: c.TTL, Outcome: begun, Start: history.Now(), Clock: c.now()}
+				tell(answer{t.ID, op})
+				c.call(store, &op)
+				tell(answer{t.ID, op})
 				if op.Outcome == history.Failed {
-					time.Sleep(10 * time.Millisecond) // a load, not a flood of refused connections
+					time.Sleep(20 * time.Millisecond) // a load, not a flood of refused connections
 				}
 			}
 		})
@@ -109,21 +115,20 @@ func work(config string, in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// call makes a call and tells what happened.
-func (c Config) call(s store, t task) history.Op {
+// call makes a call and notes what happened.
+func (c Config) call(s store, op *history.Op) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.Timeout)
 	defer cancel()
-	op := history.Op{Kind: t.Kind, Nonce: t.Nonce, TTL: c.TTL, Clock: c.now(), Start: history.Now()}
 	var err error
-	switch t.Kind {
+	switch op.Kind {
 	case history.Issue:
 		op.Nonce, err = s.Issue(ctx, c.TTL)
 		op.Outcome = history.Issued
 	case history.Consume:
-		err = s.Consume(ctx, t.Nonce, c.TTL)
+		err = s.Consume(ctx, op.Nonce, c.TTL)
 		op.Outcome = history.Accepted
 	case history.Rotate:
-		op.Next, err = s.Rotate(ctx, t.Nonce, c.TTL)
+		op.Next, err = s.Rotate(ctx, op.Nonce, c.TTL)
 		op.Outcome = history.Accepted
 	}
 	op.End = history.Now()
@@ -138,7 +143,6 @@ func (c Config) call(s store, t task) history.Op {
 	default:
 		op.Outcome, op.Err = history.Failed, err.Error()
 	}
-	return op
 }
 
 func (c Config) now() time.Time { return time.Now().Add(c.Offset).UTC() }

@@ -58,10 +58,11 @@ func (m *MariaDB) DSN() string {
 	return fmt.Sprintf("root@tcp(127.0.0.1:%d)/dpopnonce?parseTime=true&loc=UTC&timeout=2s", m.port)
 }
 
-// Start starts the server and waits until it takes statements.
+// Start starts the server and waits until it takes statements, which a node
+// refuses until it has what the others have: those on tables.
 func (m *MariaDB) Start() error {
 	return m.start(func(ctx context.Context) error {
-		return m.Exec(ctx, "SELECT 1 FROM information_schema.schemata LIMIT 1")
+		return m.Exec(ctx, "SELECT 1 FROM mysql.global_priv LIMIT 1")
 	})
 }
 
@@ -149,7 +150,7 @@ func (g *Galera) StartNode(i int, makes bool) error {
 	} else {
 		node.command = append(append([]string(nil), plain...), "--wsrep-cluster-address="+g.address)
 	}
-	return node.Start() // statements are refused until the node is synced
+	return node.Start()
 }
 
 // Stop shuts all nodes down.

@@ -74,14 +74,19 @@ func (p *process) log() string {
 	return string(text[max(0, len(text)-1500):])
 }
 
-// kill sends SIGKILL to the process and all that it started, and waits for
-// their end.
+// kill sends SIGKILL to all that the process started, while it is stopped and
+// starts no other, and to the process, and waits for their end.
 func (p *process) kill() error {
 	if p.cmd == nil {
 		return nil
 	}
-	all := append(children(p.cmd.Process.Pid), p.cmd.Process.Pid)
-	for _, pid := range append([]int{p.cmd.Process.Pid}, all...) {
+	main := p.cmd.Process.Pid
+	_ = p.cmd.Process.Signal(syscall.SIGSTOP)
+	for alive(main) && state(main) != 'T' {
+		time.Sleep(time.Millisecond)
+	}
+	all := append(children(main), main)
+	for _, pid := range all {
 		_ = syscall.Kill(pid, syscall.SIGKILL) // gone already, perhaps
 	}
 	<-p.ended
@@ -123,12 +128,15 @@ func children(pid int) (all []int) {
 
 // alive is false for a zombie, too: it holds nothing any more.
 func alive(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
+	s := state(pid)
+	return s != 0 && s != 'Z'
+}
+
+// state is the letter that ps prints; 0 if there is no such process.
+func state(pid int) byte {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, rest, _ := bytes.Cut(stat, []byte(") "))
-	return len(rest) > 0 && rest[0] != 'Z'
+	return append(rest, 0)[0]
 }
 
 // as prepares a command as a user, whom the servers want not to be root.
