@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/attesto/dpopnonce/integration/faults/history"
@@ -105,89 +104,6 @@ func (l *Load) StartWorker(i int) error {
 	return nil
 }
 
-// KillWorker kills worker i while it has a call in flight.
-func (l *Load) KillWorker(i int) error {
-	w := l.workers[i]
-	for began := time.Now(); ; {
-		if err := w.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-			return err
-		}
-		time.Sleep(5 * time.Millisecond) // for read, to take what was answered before
-		if fault, ok := l.kill(w); ok {
-			<-w.ended
-			l.broke(fault)
-			return nil
-		}
-		if time.Since(began) > time.Minute {
-			return fmt.Errorf("worker %d has no call in flight", i)
-		}
-		if err := w.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-			return err
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
-// kill is false if w has no call in flight.
-func (l *Load) kill(w *worker) (history.Fault, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if w.calling() == 0 {
-		return history.Fault{}, false
-	}
-	fault := history.Fault{From: history.Now(), Process: w.number}
-	w.killed = true
-	_ = w.cmd.Process.Kill()
-	return fault, true
-}
-
-func (l *Load) broke(fault history.Fault) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	fault.To = history.Now()
-	l.history.Faults = append(l.history.Faults, fault)
-}
-
-// Break breaks something that all workers use, while at least half of their
-// callers seem to be in a call.
-func (l *Load) Break(ctx context.Context, what func() error) error {
-	if err := l.busy(ctx); err != nil {
-		return err
-	}
-	fault := history.Fault{From: history.Now(), Process: history.All}
-	if err := what(); err != nil {
-		return err
-	}
-	l.broke(fault)
-	return nil
-}
-
-func (l *Load) busy(ctx context.Context) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.wait(ctx, func() bool {
-		callers, calling := 0, 0
-		for _, w := range l.workers {
-			callers += w.config.Callers
-			calling += w.calling()
-		}
-		return calling >= callers/2
-	}) {
-		return fmt.Errorf("half of the callers were never in a call; the last failure: %s", l.lastFailure())
-	}
-	return nil
-}
-
-// calling is how many calls w is known to have begun and not to have ended.
-func (w *worker) calling() (n int) {
-	for _, op := range w.pending {
-		if op.Start > 0 {
-			n++
-		}
-	}
-	return n
-}
-
 // read takes what a worker says of its calls, and gives it another task for
 // each that has ended.
 func (l *Load) read(w *worker, stdout io.Reader) {
@@ -258,55 +174,6 @@ func (l *Load) send(w *worker) {
 	t.ID = l.lastID
 	w.pending[t.ID] = history.Op{}
 	_ = w.tasks.Encode(t) // it fails if the worker was killed: read notices
-}
-
-// next is what w does next: half of the nonces are contested by another worker
-// at the same time, and one call in ten replays. Who is failing gets no new
-// nonce, and tries until he is well again.
-func (l *Load) next(w *worker) task {
-	other := l.competitor(w)
-	// Who is so much faster that the other has fallen behind replays, too.
-	behind := other != nil && len(other.waiting) > 2*other.config.Callers
-	chance := rand.IntN(10)
-	switch {
-	case w.failing && chance < 5 || len(l.tried)+len(l.nonces) == 0:
-		return task{Kind: history.Issue}
-	case (w.failing || behind || chance == 0) && len(l.tried) > 0:
-		return task{Kind: spending(), Nonce: l.tried[rand.IntN(len(l.tried))]}
-	case len(w.waiting) > 0:
-		n := len(w.waiting) - 1
-		t := w.waiting[n]
-		w.waiting = w.waiting[:n]
-		return t
-	case len(l.nonces) < inHand && chance < 7 || len(l.nonces) == 0:
-		return task{Kind: history.Issue}
-	}
-	i := rand.IntN(len(l.nonces))
-	nonce := l.nonces[i]
-	l.nonces[i] = l.nonces[len(l.nonces)-1]
-	l.nonces = l.nonces[:len(l.nonces)-1]
-	if other != nil && rand.IntN(2) == 0 {
-		other.waiting = append(other.waiting, task{Kind: spending(), Nonce: nonce})
-	}
-	return task{Kind: spending(), Nonce: nonce}
-}
-
-// spending is one of the calls that spend a nonce.
-func spending() history.Kind {
-	if rand.IntN(2) == 0 {
-		return history.Consume
-	}
-	return history.Rotate
-}
-
-// competitor is another worker that gets answers; nil if there is none.
-func (l *Load) competitor(w *worker) *worker {
-	for _, i := range rand.Perm(len(l.workers)) {
-		if other := l.workers[i]; other != w && other.pending != nil && !other.failing {
-			return other
-		}
-	}
-	return nil
 }
 
 // Accept waits until n more nonces are accepted, at least one of them by each

@@ -1,0 +1,93 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/attesto/dpopnonce/integration/faults/history"
+)
+
+// KillWorker kills worker i while it has a call in flight.
+func (l *Load) KillWorker(i int) error {
+	w := l.workers[i]
+	for began := time.Now(); ; {
+		if err := w.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+			return err
+		}
+		time.Sleep(5 * time.Millisecond) // for read, to take what was answered before
+		if fault, ok := l.kill(w); ok {
+			<-w.ended
+			l.broke(fault)
+			return nil
+		}
+		if time.Since(began) > time.Minute {
+			return fmt.Errorf("worker %d has no call in flight", i)
+		}
+		if err := w.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			return err
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// kill is false if w has no call in flight.
+func (l *Load) kill(w *worker) (history.Fault, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if w.calling() == 0 {
+		return history.Fault{}, false
+	}
+	fault := history.Fault{From: history.Now(), Process: w.number}
+	w.killed = true
+	_ = w.cmd.Process.Kill()
+	return fault, true
+}
+
+func (l *Load) broke(fault history.Fault) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fault.To = history.Now()
+	l.history.Faults = append(l.history.Faults, fault)
+}
+
+// Break breaks something that all workers use, while at least half of their
+// callers seem to be in a call.
+func (l *Load) Break(ctx context.Context, what func() error) error {
+	if err := l.busy(ctx); err != nil {
+		return err
+	}
+	fault := history.Fault{From: history.Now(), Process: history.All}
+	if err := what(); err != nil {
+		return err
+	}
+	l.broke(fault)
+	return nil
+}
+
+func (l *Load) busy(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.wait(ctx, func() bool {
+		callers, calling := 0, 0
+		for _, w := range l.workers {
+			callers += w.config.Callers
+			calling += w.calling()
+		}
+		return calling >= callers/2
+	}) {
+		return fmt.Errorf("half of the callers were never in a call; the last failure: %s", l.lastFailure())
+	}
+	return nil
+}
+
+// calling is how many calls w is known to have begun and not to have ended.
+func (w *worker) calling() (n int) {
+	for _, op := range w.pending {
+		if op.Start > 0 {
+			n++
+		}
+	}
+	return n
+}
