@@ -44,7 +44,7 @@ func TestAutoMigrateAltersNothing(t *testing.T) {
 	}
 }
 
-func TestTheEctoTableIsUsedUnchanged(t *testing.T) {
+func TestEctoTableIsUsedUnchanged(t *testing.T) {
 	db := openSchema(t)
 	for _, ddl := range ectoTable {
 		if err := db.Exec(ddl).Error; err != nil {

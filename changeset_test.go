@@ -107,7 +107,7 @@ func TestConsumeChangesetWritesUsedAtOnly(t *testing.T) {
 	}
 }
 
-func TestConsumeChangesetRefusesAZeroTimeAndAUsedRow(t *testing.T) {
+func TestConsumeChangesetRefusesUsedRows(t *testing.T) {
 	used := noon
 	row := dpopnonce.DPoPNonce{Nonce: "n", UsedAt: &used}
 	blank := dpopnonce.FieldError{Field: "used_at", Message: "can't be blank"}

@@ -1,6 +1,6 @@
 module github.com/attesto/dpopnonce
 
-go 1.20
+go 1.21
 
 require (
 	github.com/google/uuid v1.6.0

@@ -5,48 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/attesto/dpopnonce/dialects"
+	"github.com/attesto/dpopnonce/internal/session"
 	"github.com/google/uuid"
-	"gorm.io/gorm"
 )
-
-// Insert stores the row of an IssueChangeset, in one statement, and returns it.
-// An ID that the base row had is kept; without one it gets a UUIDv7.
-//
-// A changeset that is not valid, or not an issue changeset, is a
-// *ValidationError and never reaches the database. A nonce that is in the
-// table already is a *ValidationError that satisfies errors.Is(err,
-// ErrDuplicate): nothing was written, and a caller's transaction stays usable.
-// Any other error is the database's; the row may or may not be there.
-func (r *Repository) Insert(ctx context.Context, c Changeset) (DPoPNonce, error) {
-	if err := c.Err(); err != nil {
-		return DPoPNonce{}, err
-	}
-	if !c.issue {
-		return DPoPNonce{}, IssueChangeset(DPoPNonce{}, IssueAttrs{}).Err()
-	}
-	row := c.Row()
-	inserted := false
-	err := r.run(ctx, "insert", func(db *gorm.DB) (err error) {
-		p := params{id: row.ID, nonce: row.Nonce, issuedAt: row.IssuedAt, expiresAt: row.ExpiresAt}
-		row.ID, inserted, err = r.insert(ctx, db, r.statements.insert, p)
-		if err != nil && r.dialect.Fault(err) == dialects.Taken {
-			// Where the nonce is taken as well, which of both is told depends on
-			// the database.
-			if _, taken, failed := r.queryText(ctx, db, r.statements.reason, &p); failed == nil && taken {
-				return nil
-			}
-		}
-		return err
-	})
-	if err != nil {
-		return DPoPNonce{}, err
-	}
-	if !inserted {
-		return DPoPNonce{}, &ValidationError{Errors: []FieldError{errFieldTaken}}
-	}
-	return row, nil
-}
 
 // Issue stores a new nonce that is good for ttl, floored to whole seconds, and
 // returns it: 216 random bits (RFC 9449 section 8 asks for unpredictable ones)
@@ -62,82 +23,61 @@ func (r *Repository) Insert(ctx context.Context, c Changeset) (DPoPNonce, error)
 // A ttl under one second is ErrTTL. Any other error is a failure of the
 // database or its context, and no nonce was handed out; call again.
 func (r *Repository) Issue(ctx context.Context, ttl time.Duration) (nonce string, err error) {
-	if ttl, err = wholeTTL(ttl); err != nil {
-		return "", err
-	}
-	plain := func() error {
-		return r.run(ctx, "issue", func(db *gorm.DB) (err error) {
-			nonce, err = r.issue(ctx, db, ttl)
-			return err
-		})
-	}
-	if r.groups == nil {
-		err = plain()
-	} else {
-		c := &call{ctx: ctx, ttl: ttl}
-		if err = r.groups.issue.do(c, plain); c.shared {
-			nonce = c.next
+	err = r.public("issue", func() error {
+		c, err := r.newCall(ctx, ttl)
+		if err == nil {
+			nonce, err = r.issue(c)
 		}
-	}
-	if err != nil {
-		return "", err
-	}
-	return nonce, nil
+		return err
+	})
+	return nonce, err
 }
 
-// maxCollisions is how many nonces may be taken in a row. Random ones never
-// collide: whatever makes ten do so is no accident.
+// issue makes the call of an Issue.
+func (r *Repository) issue(c *call) (nonce string, err error) {
+	if err := r.queues.issue.Do(c, r.issueAlone); err != nil {
+		return "", err
+	}
+	return c.next, nil
+}
+
+func (r *Repository) issueAlone(c *call) error {
+	return r.session.Do(c.Context, func(conn session.Conn) (err error) {
+		c.next, err = r.store(conn, c.ttl)
+		return err
+	})
+}
+
+// maxCollisions is how many new nonces in a row may be in the table already.
+// Random ones never are: what makes ten so is no accident.
 const maxCollisions = 10
 
-// manyIssues is how many nonces a repository has issued before the unique index
-// is taken for granted. The statement that does so is another one to prepare on
-// each connection, and pays for those who issue often.
-const manyIssues = 1000
-
-// issue stores a new nonce. One that is taken is minted again.
-func (r *Repository) issue(ctx context.Context, db *gorm.DB, ttl time.Duration) (string, error) {
-	async := !r.statements.insertAsync.absent() && !r.callerTx && !inTransaction(db)
+// store inserts a new nonce.
+func (r *Repository) store(conn session.Conn, ttl time.Duration) (string, error) {
+	insert := r.sql.Insert
+	if r.sql.InsertAsync != "" && !conn.InTransaction() {
+		insert = r.sql.InsertAsync
+	}
 	for n := 0; n < maxCollisions; n++ {
-		insert := r.statements.insert
-		switch {
-		case async && r.issued.Load() >= manyIssues && !r.statements.insertAsyncAgain.absent():
-			insert = r.statements.insertAsyncAgain
-		case async:
-			insert = r.statements.insertAsync
-		}
-		clock := r.clock()
-		nonce, err := newNonce(clock)
+		row, err := r.mint(ttl)
 		if err != nil {
 			return "", err
 		}
-		now := wholeSecond(clock)
-		_, inserted, err := r.insert(ctx, db, insert, params{nonce: nonce, issuedAt: now, expiresAt: now.Add(ttl)})
-		switch {
-		case inserted:
-			if async && r.issued.Load() < manyIssues {
-				r.issued.Add(1)
-			}
-			return nonce, nil
-		case async && err != nil && r.dialect.Fault(err) == dialects.Taken:
-			// Both the nonce and the id are minted again.
-		case err != nil:
-			return "", err
+		if inserted, err := r.insert(conn, insert, &row); err != nil || inserted {
+			return row.Nonce, err
 		}
 	}
-	return "", fmt.Errorf("%d new nonces in a row were taken", maxCollisions)
+	return "", fmt.Errorf("%d new nonces in a row are in the table already", maxCollisions)
 }
 
-// insert adds one row and returns its id. It is false for a nonce that is
-// taken.
-func (r *Repository) insert(ctx context.Context, db *gorm.DB, insert statement, p params) (id uuid.UUID, inserted bool, err error) {
-	if p.id == uuid.Nil {
-		if p.id, err = uuid.NewV7(); err != nil {
-			return uuid.Nil, false, err
-		}
+// mint returns the row of a new nonce.
+func (r *Repository) mint(ttl time.Duration) (row DPoPNonce, err error) {
+	clock := r.clock()
+	if row.Nonce, err = newNonce(clock); err != nil {
+		return row, err
 	}
-	rows, err := r.exec(ctx, db, insert, &p)
-	if err != nil && r.dialect.Fault(err) == dialects.Duplicate {
-		return p.id, false, nil
-	}
-	return p.id, err == nil && rows == 1, err
+	row.ID, err = uuid.NewV7()
+	row.IssuedAt = wholeSecond(clock)
+	row.ExpiresAt = row.IssuedAt.Add(ttl)
+	return row, err
 }

@@ -2,14 +2,13 @@ package dpopnonce
 
 import (
 	"context"
-	"fmt"
 
-	"github.com/attesto/dpopnonce/dialects"
+	"github.com/attesto/dpopnonce/internal/session"
 )
 
-// Schema returns the DDL that Migrate runs, for this dialect and table, to be
-// given to any migration tool.
-func (r *Repository) Schema() []string { return r.dialect.Schema(r.table) }
+// Schema returns the DDL that Migrate runs, for this dialect and table, for any
+// migration tool.
+func (r *Repository) Schema() []string { return append([]string(nil), r.sql.Schema...) }
 
 // Migrate creates the table, its unique index on nonce and its index on
 // expires_at, where they are absent by name. It alters nothing that is there,
@@ -21,44 +20,27 @@ func (r *Repository) Schema() []string { return r.dialect.Schema(r.table) }
 // Inside a transaction Migrate is an error. Any other error is the database's;
 // run it again.
 func (r *Repository) Migrate(ctx context.Context) error {
-	if r.err != nil {
-		return r.err
-	}
-	if r.isTx {
-		return fmt.Errorf("dpopnonce: migrate: %w", errTransaction)
-	}
-	for n := 1; ; n++ {
-		err := r.migrate(ctx)
-		if err == nil {
+	return r.public("migrate", func() error {
+		if r.err != nil {
+			return r.err
+		}
+		if r.inTx {
+			return errTransaction
+		}
+		return r.session.DDL(ctx, func(conn session.Conn) error {
+			// PostgreSQL locks the table before it sees that an index exists: a node
+			// that starts would wait behind every open transaction, and hold up all
+			// others. What GORM does not find, as in an attached SQLite database, the
+			// DDL looks for.
+			if conn.Has(r.table.NonceIndex(), r.table.ExpiresAtIndex()) {
+				return nil
+			}
+			for _, ddl := range r.sql.Schema {
+				if err := conn.DDL(ddl); err != nil {
+					return err
+				}
+			}
 			return nil
-		}
-		// Databases find out late that another node creates the same thing.
-		if r.dialect.Fault(err) == dialects.Other || n > maxLocked || !pause(ctx, n) {
-			return r.failed(ctx, "migrate", err)
-		}
-	}
-}
-
-func (r *Repository) migrate(ctx context.Context) error {
-	if r.migrated(ctx) {
-		return nil
-	}
-	for _, ddl := range r.Schema() {
-		if err := r.fresh(ctx, r.db).Exec(ddl).Error; err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// migrated reports whether the table and its indexes are there. PostgreSQL
-// locks the table before it sees that an index exists, and a node that starts
-// would wait behind every open transaction, and hold up all others. What GORM
-// does not find, in an attached SQLite database for one, the DDL looks for.
-func (r *Repository) migrated(ctx context.Context) bool {
-	table := r.table.String()
-	migrator := r.fresh(ctx, r.db).Migrator()
-	return migrator.HasTable(table) &&
-		migrator.HasIndex(table, r.table.NonceIndex()) &&
-		migrator.HasIndex(table, r.table.ExpiresAtIndex())
+		})
+	})
 }

@@ -31,7 +31,7 @@ type DPoPNonce struct {
 // defaultTable is the table of a repository without WithTable.
 const defaultTable = "dpop_nonces"
 
-// TableName tells GORM the table, whatever its naming strategy.
+// TableName names the table for GORM, whatever its naming strategy.
 func (DPoPNonce) TableName() string { return defaultTable }
 
 // BeforeCreate gives a row without an id a UUIDv7.
@@ -52,10 +52,4 @@ func (n *DPoPNonce) BeforeSave(*gorm.DB) error {
 		n.UsedAt = &used
 	}
 	return nil
-}
-
-// wholeSecond floors t to the second, in UTC and without a monotonic reading:
-// the one form in which instants are stored, bound and compared.
-func wholeSecond(t time.Time) time.Time {
-	return t.UTC().Truncate(time.Second)
 }

@@ -11,26 +11,28 @@ import (
 	"gorm.io/gorm"
 )
 
-func TestNewRepositoryRefusesWhatCannotWork(t *testing.T) {
+func TestNewRepositoryRefusesBadArguments(t *testing.T) {
 	db := openSQLite(t)
 	for name, c := range map[string]struct {
 		db   *gorm.DB
 		opts []dpopnonce.Option
 	}{
-		"nil db":                 {nil, nil},
-		"db that is not open":    {&gorm.DB{}, nil},
-		"DryRun":                 {db.Session(&gorm.Session{DryRun: true}), nil},
-		"nil option":             {db, []dpopnonce.Option{nil}},
-		"nil dialect":            {db, []dpopnonce.Option{dpopnonce.WithDialect(nil)}},
-		"nil clock":              {db, []dpopnonce.Option{dpopnonce.WithClock(nil)}},
-		"sweep batch of 0":       {db, []dpopnonce.Option{dpopnonce.WithSweepBatch(0)}},
-		"negative sweep batch":   {db, []dpopnonce.Option{dpopnonce.WithSweepBatch(-1)}},
-		"empty table":            {db, []dpopnonce.Option{dpopnonce.WithTable("")}},
-		"table with a quote":     {db, []dpopnonce.Option{dpopnonce.WithTable(`a"b`)}},
-		"table with a parameter": {db, []dpopnonce.Option{dpopnonce.WithTable("a@now")}},
-		"three parts":            {db, []dpopnonce.Option{dpopnonce.WithTable("a.b.c")}},
-		"no statement":           {db, []dpopnonce.Option{dpopnonce.WithDialect(altered{Dialect: dialects.SQLite()})}},
-		"unknown parameter":      {db, []dpopnonce.Option{dpopnonce.WithDialect(altered{Dialect: dialects.SQLite(), valid: "SELECT @nonsense"})}},
+		"nil db":               {nil, nil},
+		"db that is not open":  {&gorm.DB{}, nil},
+		"DryRun":               {db.Session(&gorm.Session{DryRun: true}), nil},
+		"nil option":           {db, []dpopnonce.Option{nil}},
+		"nil dialect":          {db, []dpopnonce.Option{dpopnonce.WithDialect(nil)}},
+		"nil clock":            {db, []dpopnonce.Option{dpopnonce.WithClock(nil)}},
+		"sweep batch of 0":     {db, []dpopnonce.Option{dpopnonce.WithSweepBatch(0)}},
+		"negative sweep batch": {db, []dpopnonce.Option{dpopnonce.WithSweepBatch(-1)}},
+		"empty table":          {db, []dpopnonce.Option{dpopnonce.WithTable("")}},
+		"table with a quote":   {db, []dpopnonce.Option{dpopnonce.WithTable(`a"b`)}},
+		"table with a value":   {db, []dpopnonce.Option{dpopnonce.WithTable("a@now")}},
+		"three parts":          {db, []dpopnonce.Option{dpopnonce.WithTable("a.b.c")}},
+		"no statement":         {db, []dpopnonce.Option{dpopnonce.WithDialect(altered{Dialect: dialects.SQLite()})}},
+		"unknown value":        {db, []dpopnonce.Option{dpopnonce.WithDialect(altered{Dialect: dialects.SQLite(), verdict: "SELECT @nonsense"})}},
+		"another's value":      {db, []dpopnonce.Option{dpopnonce.WithDialect(altered{Dialect: dialects.SQLite(), verdict: "SELECT @limit"})}},
+		"unknown name":         {db, []dpopnonce.Option{dpopnonce.WithDialect(altered{Dialect: dialects.SQLite(), verdict: "SELECT 1, 1 FROM {tabel}"})}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := dpopnonce.NewRepository(c.db, c.opts...)
@@ -47,12 +49,12 @@ func TestNewRepositoryRefusesWhatCannotWork(t *testing.T) {
 // altered is SQLite's dialect with another statement.
 type altered struct {
 	dialects.Dialect
-	valid string
+	verdict string
 }
 
-func (a altered) SQL(t dialects.Table) dialects.SQL {
-	s := dialects.SQLite().SQL(t)
-	s.Valid = a.valid
+func (a altered) SQL() dialects.SQL {
+	s := dialects.SQLite().SQL()
+	s.Verdict = a.verdict
 	return s
 }
 
@@ -79,7 +81,7 @@ func TestNewRepositoryDoesNoIO(t *testing.T) {
 	}
 }
 
-func TestTheClockIsTheConfigsUnlessGiven(t *testing.T) {
+func TestDefaultClockIsTheConfigs(t *testing.T) {
 	ctx := context.Background()
 	db := openSQLite(t)
 	now := noon

@@ -13,7 +13,7 @@ import (
 )
 
 // GORM gives the error of who prepares a statement to all who wait for it.
-func TestPrepareStmtDoesNotPassTheEndOfAContextToOtherCallers(t *testing.T) {
+func TestPreparedStatementsPassNoEndedContextOn(t *testing.T) {
 	ctx := context.Background()
 	db := openSQLite(t).Session(&gorm.Session{PrepareStmt: true})
 	migrate(t, db)
@@ -69,7 +69,7 @@ func TestPrepareStmtDoesNotPassTheEndOfAContextToOtherCallers(t *testing.T) {
 	}
 }
 
-func TestACallWhoseContextHasEndedSendsNothing(t *testing.T) {
+func TestEndedContextSendsNothing(t *testing.T) {
 	db := openSQLite(t)
 	migrate(t, db)
 	r, err := dpopnonce.NewRepository(db)

@@ -27,7 +27,7 @@ func (e sqlState) SQLState() string { return string(e) }
 func failing(t *testing.T, db *gorm.DB, err func(attempt int, tx *gorm.DB) error) *int {
 	t.Helper()
 	attempts := new(int)
-	if e := db.Callback().Raw().Before("gorm:raw").Register("test:fail", func(tx *gorm.DB) {
+	fail := func(tx *gorm.DB) {
 		sql := tx.Statement.SQL.String()
 		if !strings.HasPrefix(sql, "UPDATE") && !strings.HasPrefix(sql, "WITH") && !strings.HasPrefix(sql, "INSERT") {
 			return
@@ -36,13 +36,17 @@ func failing(t *testing.T, db *gorm.DB, err func(attempt int, tx *gorm.DB) error
 		if e := err(*attempts, tx); e != nil {
 			_ = tx.AddError(e)
 		}
-	}); e != nil {
+	}
+	if e := db.Callback().Raw().Before("gorm:raw").Register("test:fail", fail); e != nil {
+		t.Fatal(e)
+	}
+	if e := db.Callback().Row().Before("gorm:row").Register("test:fail", fail); e != nil {
 		t.Fatal(e)
 	}
 	return attempts
 }
 
-func TestALockThatIsNotToBeHadIsTriedElevenTimes(t *testing.T) {
+func TestLockTimeoutsAreRepeatedTenTimes(t *testing.T) {
 	ctx := context.Background()
 	db := openSQLite(t)
 	migrate(t, db)
@@ -71,7 +75,7 @@ func TestALockThatIsNotToBeHadIsTriedElevenTimes(t *testing.T) {
 	}
 }
 
-func TestACallThatOnlyMetBrokenConnectionsIsRepeated(t *testing.T) {
+func TestBrokenConnectionsAreRepeatedThreeTimes(t *testing.T) {
 	ctx := context.Background()
 	db := openSQLite(t)
 	migrate(t, db)
@@ -104,7 +108,7 @@ func TestACallThatOnlyMetBrokenConnectionsIsRepeated(t *testing.T) {
 	}
 }
 
-func TestAFailureToSerializeIsRepeatedUntilTheContextEnds(t *testing.T) {
+func TestSerializationFailuresAreRepeatedUntilContextEnds(t *testing.T) {
 	db := openSchema(t)
 	migrate(t, db)
 	r, err := dpopnonce.NewRepository(db)
@@ -125,7 +129,7 @@ func TestAFailureToSerializeIsRepeatedUntilTheContextEnds(t *testing.T) {
 	}
 }
 
-func TestADeadlockAfterFailuresToSerializeIsRepeated(t *testing.T) {
+func TestDeadlockAfterSerializationFailuresIsRepeated(t *testing.T) {
 	db := openSchema(t)
 	migrate(t, db)
 	r, err := dpopnonce.NewRepository(db)
@@ -146,7 +150,7 @@ func TestADeadlockAfterFailuresToSerializeIsRepeated(t *testing.T) {
 	}
 }
 
-func TestWhatIsRepeatedRunsAtReadCommitted(t *testing.T) {
+func TestRepetitionsRunAtReadCommitted(t *testing.T) {
 	ctx := context.Background()
 	postgresDB := open(t, postgres.Open(postgresDSN(t)+"&default_transaction_isolation=serializable"))
 	name := "retry_at_read_committed"
@@ -185,7 +189,7 @@ func TestWhatIsRepeatedRunsAtReadCommitted(t *testing.T) {
 	}
 }
 
-func TestNothingIsRepeatedInACallersTransaction(t *testing.T) {
+func TestNothingIsRepeatedInCallersTransaction(t *testing.T) {
 	db := openSQLite(t)
 	migrate(t, db)
 	busy := errors.New("database is locked")

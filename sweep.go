@@ -2,11 +2,12 @@ package dpopnonce
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand"
 	"time"
 
-	"gorm.io/gorm"
+	"github.com/attesto/dpopnonce/internal/session"
 )
 
 // Sweep deletes the rows that expired before the current second, in batches of
@@ -17,22 +18,25 @@ import (
 //
 // A nonce whose row was swept is ErrUnknown from then on. When ctx ends, Sweep
 // returns what it deleted so far and an error that wraps ctx's; after any other
-// error, too, what was deleted stays deleted.
+// error as well, what was deleted stays deleted.
 func (r *Repository) Sweep(ctx context.Context) (deleted int64, err error) {
-	for {
-		var batch int64
-		err := r.run(ctx, "sweep", func(db *gorm.DB) (err error) {
-			batch, err = r.exec(ctx, db, r.statements.sweep, &params{now: r.now(), limit: r.sweepBatch})
-			return err
-		})
-		if err != nil {
-			return deleted, err
+	err = r.public("sweep", func() error {
+		if r.err != nil {
+			return r.err
 		}
-		deleted += batch
-		if batch < int64(r.sweepBatch) {
-			return deleted, nil
+		for batch := int64(r.sweepBatch); batch >= int64(r.sweepBatch); {
+			err := r.session.Do(ctx, func(conn session.Conn) (err error) {
+				batch, err = conn.Exec(r.sql.Sweep, session.Values{"now": r.dialect.Instant(r.now()), "limit": r.sweepBatch})
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			deleted += batch
 		}
-	}
+		return nil
+	})
+	return deleted, err
 }
 
 // SweepEvery sweeps until ctx ends and returns ctx's error: run it on a
@@ -44,18 +48,20 @@ func (r *Repository) Sweep(ctx context.Context) (deleted int64, err error) {
 // again at the next tick. An interval that is not positive, and a transaction,
 // are errors.
 func (r *Repository) SweepEvery(ctx context.Context, interval time.Duration) error {
-	switch {
-	case r.err != nil:
-		return r.err
-	case interval <= 0:
-		return fmt.Errorf("dpopnonce: sweep every %v: interval must be positive", interval)
-	case r.isTx:
-		return fmt.Errorf("dpopnonce: sweep every %v: %w", interval, errTransaction)
+	err := r.err
+	if err == nil && interval <= 0 {
+		err = errors.New("interval must be positive")
+	}
+	if err == nil && r.inTx {
+		err = errTransaction
+	}
+	if err != nil {
+		return fmt.Errorf("dpopnonce: sweep every %v: %w", interval, err)
 	}
 	wait := time.Duration(rand.Int63n(int64(interval)))
-	for sleep(ctx, wait) {
+	for session.Sleep(ctx, wait) {
 		if _, err := r.Sweep(ctx); err != nil && ctx.Err() == nil {
-			r.db.Logger.Error(ctx, "%v", err)
+			r.session.Log(ctx, err)
 		}
 		wait = interval - interval/10 + time.Duration(rand.Int63n(int64(interval/5)+1))
 	}

@@ -11,7 +11,7 @@ import (
 
 // On PostgreSQL an issued nonce may be on its way to disk when Issue returns;
 // an acceptance may not.
-func TestAcceptancesAreOnDiskWhenTheyReturn(t *testing.T) {
+func TestAcceptancesAreOnDiskWhenReturned(t *testing.T) {
 	ctx := context.Background()
 	db, r := onOneConnection(t)
 	lsn := func(function string) (position string) {
@@ -54,7 +54,7 @@ func TestAcceptancesAreOnDiskWhenTheyReturn(t *testing.T) {
 	}
 }
 
-func TestIssuesSettingStaysInItsStatement(t *testing.T) {
+func TestIssueChangesNoSettingOfItsConnection(t *testing.T) {
 	ctx := context.Background()
 	db, r := onOneConnection(t)
 	wantOn := func(db *gorm.DB) {

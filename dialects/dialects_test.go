@@ -10,7 +10,7 @@ import (
 	"github.com/attesto/dpopnonce/dialects"
 )
 
-func TestForKnowsTheNamesOfGORMsDialectors(t *testing.T) {
+func TestForTakesGORMNames(t *testing.T) {
 	for _, name := range []string{"postgres", "sqlite", "mysql"} {
 		d, err := dialects.For(name)
 		if err != nil || d.Name() != name {
@@ -43,7 +43,7 @@ func TestParseTable(t *testing.T) {
 	}
 }
 
-func TestIndexNamesAreTheModelsAndNeverTooLongOrShared(t *testing.T) {
+func TestIndexNamesAreUniqueAndShortEnough(t *testing.T) {
 	table := dialects.Table{Name: "dpop_nonces"}
 	if table.NonceIndex() != "dpop_nonces_nonce_index" || table.ExpiresAtIndex() != "dpop_nonces_expires_at_index" {
 		t.Errorf("got %s and %s", table.NonceIndex(), table.ExpiresAtIndex())
@@ -110,8 +110,9 @@ func TestFaults(t *testing.T) {
 		{dialects.Postgres(), pgError("55P03"), dialects.Locked},
 		{dialects.Postgres(), pgError("42P10"), dialects.NoUniqueIndex},
 		{dialects.Postgres(), pgError("42P07"), dialects.Exists},
-		{dialects.Postgres(), pgError("42P05"), dialects.Unprepared},
-		{dialects.Postgres(), pgError("26000"), dialects.Unprepared},
+		{dialects.Postgres(), pgError("42P05"), dialects.Other},
+		{dialects.Postgres(), pgError("23505"), dialects.DuplicateKey},
+		{dialects.Postgres(), fmt.Errorf("unique constraint \"pg_class_relname_nsp_index\": %w", pgError("23505")), dialects.Exists},
 		{dialects.Postgres(), pgError("40003"), dialects.Other}, // the outcome is unknown
 		{dialects.Postgres(), pgError("57014"), dialects.Other},
 		{dialects.Postgres(), errors.New("driver: bad connection"), dialects.Other},
@@ -121,20 +122,67 @@ func TestFaults(t *testing.T) {
 		{dialects.MySQL(), &MySQLError{Number: 1213}, dialects.Locked},
 		{dialects.MySQL(), &MySQLError{Number: 1205}, dialects.Locked},
 		{dialects.MySQL(), &MySQLError{Number: 1020}, dialects.Serialization},
-		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 'dpop_nonces_nonce_index'"}, dialects.Duplicate},
-		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry '.PRIMARY'' for key 't.dpop_nonces_nonce_index'"}, dialects.Duplicate},
-		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 'PRIMARY'"}, dialects.Taken},
-		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 't.PRIMARY'"}, dialects.Taken},
+		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 'dpop_nonces_nonce_index'"}, dialects.DuplicateNonce},
+		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry '.PRIMARY'' for key 't.dpop_nonces_nonce_index'"}, dialects.DuplicateNonce},
+		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 'PRIMARY'"}, dialects.DuplicateKey},
+		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 't.PRIMARY'"}, dialects.DuplicateKey},
 		{dialects.MySQL(), &MySQLError{Number: 1176}, dialects.NoUniqueIndex},
 		{dialects.MySQL(), &MySQLError{Number: 2013}, dialects.Other},
 	} {
 		for _, err := range []error{c.err, fmt.Errorf("wrapped: %w", c.err)} {
-			if got := c.dialect.Fault(err); got != c.want {
+			if got, _ := c.dialect.Fault(err); got != c.want {
 				t.Errorf("%s: Fault(%v) = %d, want %d", c.dialect.Name(), err, got, c.want)
 			}
 		}
-		if got := c.dialect.Fault(nil); got != dialects.Other {
+		if got, _ := c.dialect.Fault(nil); got != dialects.Other {
 			t.Errorf("%s: Fault(nil) = %d", c.dialect.Name(), got)
+		}
+	}
+}
+
+func TestPoolerErrorsComeWithAdvice(t *testing.T) {
+	for _, state := range []pgError{"26000", "42P05"} {
+		if _, advice := dialects.Postgres().Fault(state); !strings.Contains(advice, "default_query_exec_mode") {
+			t.Errorf("%s: %q", state, advice)
+		}
+	}
+}
+
+func TestStatementsAreFilledInOnOneLine(t *testing.T) {
+	table := dialects.Table{Schema: "auth", Name: "nonces"}
+	for _, d := range []dialects.Dialect{dialects.Postgres(), dialects.SQLite(), dialects.MySQL()} {
+		s, err := dialects.Statements(d, table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range append(s.Texts(), s.Schema...) {
+			if strings.ContainsAny(text, "\n\t{}?") && !strings.Contains(text, "'{}'") {
+				t.Errorf("%s: %s", d.Name(), text)
+			}
+			if !strings.Contains(text, "nonces") {
+				t.Errorf("%s: no table in %s", d.Name(), text)
+			}
+		}
+	}
+}
+
+// broken is a dialect with another SQL.
+type broken struct {
+	dialects.Dialect
+	sql dialects.SQL
+}
+
+func (b broken) SQL() dialects.SQL { return b.sql }
+
+func TestSharedNeedsOneStrategy(t *testing.T) {
+	s := dialects.Postgres().SQL()
+	both := s
+	both.Shared = &dialects.Shared{Verdicts: s.Shared.Verdicts, Single: s.Shared.Single, Steps: dialects.SQLite().SQL().Shared.Steps}
+	none := s
+	none.Shared = &dialects.Shared{Verdicts: s.Shared.Verdicts}
+	for _, sql := range []dialects.SQL{both, none} {
+		if _, err := dialects.Statements(broken{dialects.Postgres(), sql}, dialects.Table{Name: "t"}); err == nil {
+			t.Error("no error")
 		}
 	}
 }

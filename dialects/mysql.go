@@ -9,7 +9,7 @@ import (
 )
 
 // MySQL returns the dialect of MariaDB 10.6 and later. It is written to serve
-// MySQL 8, too, and untested there; MySQL has no uuid type, so that its table
+// MySQL 8 as well, and untested there; MySQL has no uuid type, so that its table
 // comes from Migrate or Schema, not from AutoMigrate.
 func MySQL() Dialect { return mysql{} }
 
@@ -23,76 +23,102 @@ func (mysql) Name() string { return "mysql" }
 // zone of its DSN, in whose clock-change hour instants lose their order.
 func (mysql) Instant(t time.Time) any { return t.Format("2006-01-02 15:04:05") }
 
-// Schema stores nonces under a byte-wise collation, and times with the three
-// decimals of AutoMigrate, which would alter other ones. IF NOT EXISTS is for
-// MariaDB alone: MySQL reads a comment there.
-func (mysql) Schema(t Table) []string {
-	table := t.Quoted("`")
-	return []string{
-		`CREATE TABLE IF NOT EXISTS ` + table + ` (
-  id char(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
-  nonce varchar(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  issued_at datetime(3) NOT NULL,
-  expires_at datetime(3) NOT NULL,
-  used_at datetime(3) NULL
-)`,
-		"CREATE UNIQUE INDEX /*M! IF NOT EXISTS */ `" + t.NonceIndex() + "` ON " + table + ` (nonce)`,
-		"CREATE INDEX /*M! IF NOT EXISTS */ `" + t.ExpiresAtIndex() + "` ON " + table + ` (expires_at)`,
+func (mysql) SQL() SQL {
+	return SQL{
+		Quote: "`",
+
+		// Nonces have a byte-wise collation, and times the three decimals of
+		// AutoMigrate, which would alter other ones. IF NOT EXISTS is for MariaDB
+		// alone: MySQL reads a comment there.
+		Schema: []string{`
+			CREATE TABLE IF NOT EXISTS {table} (
+				id char(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+				nonce varchar(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+				issued_at datetime(3) NOT NULL,
+				expires_at datetime(3) NOT NULL,
+				used_at datetime(3) NULL
+			)`,
+			`CREATE UNIQUE INDEX /*M! IF NOT EXISTS */ {nonce_index} ON {table} (nonce)`,
+			`CREATE INDEX /*M! IF NOT EXISTS */ {expires_at_index} ON {table} (expires_at)`,
+		},
+
+		// Plain: IGNORE swallows other faults, and ON DUPLICATE KEY UPDATE reports
+		// a row that it did not write under clientFoundRows.
+		Insert: `
+			INSERT INTO {table} (id, nonce, issued_at, expires_at)
+			VALUES (@id, @nonce, @issued_at, @expires_at)`,
+
+		// The optimizer scans small tables, and a scan locks, or waits for, the
+		// rows of other callers. Without the index, the hint is an error. The
+		// first comparison finds the row by it; the second holds where a column's
+		// collation ignores case, accents or trailing spaces.
+		Consume: `
+			UPDATE {table} FORCE INDEX ({nonce_index}) SET used_at = @now
+			WHERE nonce = @nonce AND CAST(nonce AS BINARY) = @nonce
+				AND used_at IS NULL AND {fresh}`,
+
+		Verdict: `
+			SELECT used_at IS NOT NULL, {fresh}
+			FROM {table} FORCE INDEX ({nonce_index})
+			WHERE nonce = @nonce AND CAST(nonce AS BINARY) = @nonce`,
+
+		// A derived table, because LIMIT may not stand in an IN; read first and
+		// joined by id, because reading the table itself would wait for locked
+		// rows.
+		Sweep: `
+			DELETE {table} FROM (
+				SELECT id FROM {table} WHERE expires_at < @now
+				ORDER BY expires_at LIMIT @limit FOR UPDATE SKIP LOCKED
+			) AS expired
+			STRAIGHT_JOIN {table} FORCE INDEX (PRIMARY) ON {table}.id = expired.id`,
+
+		// This level takes no gap locks.
+		Isolation: sql.LevelReadCommitted,
+
+		// The callers compare the nonces that are returned byte for byte: a
+		// collation may match others.
+		Shared: &Shared{
+			Verdicts: `
+				SELECT nonce, used_at IS NOT NULL, {fresh}
+				FROM {table} FORCE INDEX ({nonce_index}) WHERE nonce IN @nonces`,
+			Steps: &Steps{
+				Insert: `
+					INSERT INTO {table} (id, nonce, issued_at, expires_at)
+					VALUES @rows`,
+				Lock: `
+					SELECT nonce, id FROM {table} FORCE INDEX ({nonce_index})
+					WHERE nonce IN @nonces AND used_at IS NULL AND {fresh}
+					ORDER BY nonce FOR UPDATE SKIP LOCKED`,
+				Consume: `
+					UPDATE {table} FORCE INDEX (PRIMARY) SET used_at = @now
+					WHERE id IN @locked AND used_at IS NULL AND {fresh}`,
+			},
+		},
 	}
 }
 
-func (mysql) SQL(t Table) SQL {
-	table := t.Quoted("`")
-	// The optimizer scans small tables, and a scan locks, or waits for, the rows of
-	// other callers. Without the index, the hint is an error.
-	byNonce := table + " FORCE INDEX (`" + t.NonceIndex() + "`)"
-	// The first comparison finds the row by its index; the second holds where a
-	// column's collation ignores case, accents or trailing spaces.
-	s := portable(byNonce, `nonce = @nonce AND CAST(nonce AS BINARY) = @nonce`)
-	// Plain: IGNORE swallows other faults, and ON DUPLICATE KEY UPDATE reports a
-	// row that it did not write under clientFoundRows.
-	s.Insert = `INSERT INTO ` + table + newRow
-	// A derived table, because LIMIT may not stand in an IN; read first and joined
-	// by id, because reading the table itself would wait for locked rows.
-	s.Sweep = `DELETE ` + table + ` FROM (SELECT id FROM ` + table +
-		` WHERE expires_at < @now ORDER BY expires_at LIMIT @limit FOR UPDATE SKIP LOCKED) AS expired` +
-		` STRAIGHT_JOIN ` + table + ` FORCE INDEX (PRIMARY) ON ` + table + `.id = expired.id`
-	// What a collation matches beyond the bytes is told apart by the nonces that
-	// are returned.
-	s.ConsumeAll = `SELECT nonce, id FROM ` + byNonce + ` WHERE nonce IN @nonces AND used_at IS NULL AND ` + fresh +
-		` ORDER BY nonce FOR UPDATE SKIP LOCKED`
-	s.UpdateAll = `UPDATE ` + table + ` FORCE INDEX (PRIMARY) SET used_at = @now WHERE id IN @locked` +
-		` AND used_at IS NULL AND ` + fresh
-	s.ReasonAll = reasonAll(byNonce, `IN @nonces`)
-	s.InsertAll = `INSERT INTO ` + table + columns + `VALUES @next_rows`
-	return s
-}
-
-// Isolation is READ COMMITTED, which takes no gap locks.
-func (mysql) Isolation() sql.IsolationLevel { return sql.LevelReadCommitted }
-
-func (mysql) Fault(err error) Fault {
+func (mysql) Fault(err error) (Fault, string) {
 	number, text := mysqlError(err)
 	switch number {
 	case 1020: // ER_CHECKREAD: the row changed since the snapshot
-		return Serialization
+		return Serialization, ""
 	case 1213, 1205: // ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT
-		return Locked
+		return Locked, ""
 	case 1062: // ER_DUP_ENTRY, for key 'PRIMARY' or 'table.PRIMARY' where it is the id
 		if strings.HasSuffix(text, "'PRIMARY'") || strings.HasSuffix(text, ".PRIMARY'") {
-			return Taken
+			return DuplicateKey, ""
 		}
-		return Duplicate
+		return DuplicateNonce, ""
 	case 1176: // ER_KEY_DOES_NOT_EXITS
-		return NoUniqueIndex
+		return NoUniqueIndex, ""
 	case 1050, 1061: // ER_TABLE_EXISTS_ERROR, ER_DUP_KEYNAME
-		return Exists
+		return Exists, ""
 	}
-	return Other
+	return Other, ""
 }
 
 // mysqlError returns the number and text of the first *mysql.MySQLError in
-// err's chain. Its type has no method to tell the number by.
+// err's chain. Its type has no method for the number.
 func mysqlError(err error) (number uint64, text string) {
 	for ; err != nil; err = errors.Unwrap(err) {
 		v := reflect.Indirect(reflect.ValueOf(err))

@@ -1,12 +1,11 @@
 package dialects
 
 import (
-	"database/sql"
 	"strings"
 	"time"
 )
 
-// SQLite returns the dialect of SQLite 3.24 and later.
+// SQLite returns the dialect of SQLite 3.24 and later; group commit needs 3.35.
 func SQLite() Dialect { return sqlite{} }
 
 type sqlite struct{}
@@ -19,60 +18,76 @@ func (sqlite) Name() string { return "sqlite" }
 // in the form in which the drivers store a whole UTC second.
 func (sqlite) Instant(t time.Time) any { return t.Format("2006-01-02 15:04:05+00:00") }
 
-// Schema has the types of AutoMigrate, from whose names the drivers tell which
-// text to scan as a time. An index lives in the schema that its own name says.
-func (sqlite) Schema(t Table) []string {
-	index := func(name string) string {
-		return Table{t.Schema, name}.Quoted(`"`) + ` ON "` + t.Name + `"`
-	}
-	return []string{
-		`CREATE TABLE IF NOT EXISTS ` + t.Quoted(`"`) + ` (
-  id uuid NOT NULL PRIMARY KEY,
-  nonce varchar(255) NOT NULL,
-  issued_at datetime NOT NULL,
-  expires_at datetime NOT NULL,
-  used_at datetime
-)`,
-		`CREATE UNIQUE INDEX IF NOT EXISTS ` + index(t.NonceIndex()) + ` (nonce)`,
-		`CREATE INDEX IF NOT EXISTS ` + index(t.ExpiresAtIndex()) + ` (expires_at)`,
+func (sqlite) SQL() SQL {
+	return SQL{
+		// The types are AutoMigrate's: by their names the drivers know which text
+		// to scan as a time. An index lives in the schema that its own name says.
+		Schema: []string{`
+			CREATE TABLE IF NOT EXISTS {table} (
+				id uuid NOT NULL PRIMARY KEY,
+				nonce varchar(255) NOT NULL,
+				issued_at datetime NOT NULL,
+				expires_at datetime NOT NULL,
+				used_at datetime
+			)`,
+			`CREATE UNIQUE INDEX IF NOT EXISTS {schema}{nonce_index} ON {name} (nonce)`,
+			`CREATE INDEX IF NOT EXISTS {schema}{expires_at_index} ON {name} (expires_at)`,
+		},
+
+		Insert: `
+			INSERT INTO {table} (id, nonce, issued_at, expires_at)
+			VALUES (@id, @nonce, @issued_at, @expires_at)
+			ON CONFLICT (nonce) DO NOTHING`,
+
+		// The collation costs nothing where it is the column's own, as it is
+		// unless somebody declared another.
+		Consume: `
+			UPDATE {table} SET used_at = @now
+			WHERE nonce = @nonce COLLATE BINARY AND used_at IS NULL AND {fresh}`,
+
+		Verdict: `
+			SELECT used_at IS NOT NULL, {fresh}
+			FROM {table} WHERE nonce = @nonce COLLATE BINARY`,
+
+		Sweep: `
+			DELETE FROM {table} WHERE id IN (
+				SELECT id FROM {table} WHERE expires_at < @now ORDER BY expires_at LIMIT @limit)`,
+
+		WritersTakeTurns: true,
+
+		Shared: &Shared{
+			Verdicts: `
+				SELECT nonce, used_at IS NOT NULL, {fresh}
+				FROM {table} WHERE nonce COLLATE BINARY IN @nonces`,
+			Steps: &Steps{
+				Insert: `
+					INSERT INTO {table} (id, nonce, issued_at, expires_at)
+					VALUES @rows
+					ON CONFLICT (nonce) DO NOTHING`,
+				Consume: `
+					UPDATE {table} SET used_at = @now
+					WHERE nonce COLLATE BINARY IN @nonces AND used_at IS NULL AND {fresh}
+					RETURNING nonce, id`,
+			},
+		},
 	}
 }
-
-func (sqlite) SQL(t Table) SQL {
-	table := t.Quoted(`"`)
-	// The collation costs nothing where it is the column's own, as it is unless
-	// somebody declared another.
-	s := portable(table, `nonce = @nonce COLLATE BINARY`)
-	s.Insert = `INSERT INTO ` + table + newRow + ` ON CONFLICT (nonce) DO NOTHING`
-	s.Sweep = `DELETE FROM ` + table + ` WHERE id IN (SELECT id FROM ` + table +
-		` WHERE expires_at < @now ORDER BY expires_at LIMIT @limit)`
-	s.Serial = true
-	// Needs SQLite 3.35, for RETURNING.
-	s.ConsumeAll = `UPDATE ` + table + ` SET used_at = @now WHERE nonce COLLATE BINARY IN @nonces AND used_at IS NULL AND ` +
-		fresh + ` RETURNING nonce, id`
-	s.ReasonAll = reasonAll(table, `IN @nonces`)
-	s.InsertAll = `INSERT INTO ` + table + columns + `VALUES @next_rows ON CONFLICT (nonce) DO NOTHING`
-	return s
-}
-
-// Isolation is the only one there is: writers take turns.
-func (sqlite) Isolation() sql.IsolationLevel { return sql.LevelDefault }
 
 // Fault reads messages: they are SQLite's own, and the drivers share no type.
-func (sqlite) Fault(err error) Fault {
+func (sqlite) Fault(err error) (Fault, string) {
 	if err == nil {
-		return Other
+		return Other, ""
 	}
 	text := err.Error()
 	has := func(part string) bool { return strings.Contains(text, part) }
 	switch {
 	case has("database is locked"), has("database table is locked"),
 		has("database schema is locked"), has("locking protocol"):
-		return Locked
+		return Locked, ""
 	case has("ON CONFLICT clause does not match"):
-		return NoUniqueIndex
+		return NoUniqueIndex, ""
 	case has("already exists"):
-		return Exists
+		return Exists, ""
 	}
-	return Other
+	return Other, ""
 }

@@ -64,12 +64,23 @@ func (t Table) String() string {
 	return t.Schema + "." + t.Name
 }
 
-// Quoted returns the name with each part between quotation marks q.
-func (t Table) Quoted(q string) string {
-	if t.Schema == "" {
-		return q + t.Name + q
+// names are what fills the gaps of a statement that quotes names with q.
+func (t Table) names(q string) map[string]string {
+	if q == "" {
+		q = `"`
 	}
-	return q + t.Schema + q + "." + q + t.Name + q
+	schema := ""
+	if t.Schema != "" {
+		schema = q + t.Schema + q + "."
+	}
+	return map[string]string{
+		"{table}":            schema + q + t.Name + q,
+		"{name}":             q + t.Name + q,
+		"{schema}":           schema,
+		"{nonce_index}":      q + t.NonceIndex() + q,
+		"{expires_at_index}": q + t.ExpiresAtIndex() + q,
+		"{fresh}":            fresh,
+	}
 }
 
 // NonceIndex is the name of the unique index on nonce.
@@ -79,8 +90,8 @@ func (t Table) NonceIndex() string { return t.index("_nonce_index") }
 func (t Table) ExpiresAtIndex() string { return t.index("_expires_at_index") }
 
 // index appends suffix to the table's name. A name that grows too long is cut
-// and told apart by a hash of the whole: databases cut silently, and IF NOT
-// EXISTS then takes one table's index for the other's.
+// and gets a hash of the whole: databases cut silently, and IF NOT EXISTS then
+// takes one table's index for another's.
 func (t Table) index(suffix string) string {
 	if len(t.Name)+len(suffix) <= maxIdentifier {
 		return t.Name + suffix

@@ -89,12 +89,9 @@ func staleSnapshot(level sql.IsolationLevel) func(*testing.T, *env) {
 		tx := e.db.Begin(&sql.TxOptions{Isolation: level})
 		wantIs(t, tx.Error, nil)
 		defer tx.Rollback()
-		valid, err := e.WithTx(tx).Valid(ctx, nonce)
-		if !valid || err != nil {
-			t.Fatal(valid, err)
-		}
+		wantIs(t, e.WithTx(tx).Check(ctx, nonce, time.Minute), nil)
 		wantIs(t, e.consume(nonce), nil)
-		err = e.WithTx(tx).Consume(ctx, nonce, time.Minute)
+		err := e.WithTx(tx).Consume(ctx, nonce, time.Minute)
 		if errors.Is(err, dpopnonce.ErrRejected) {
 			wantIs(t, err, dpopnonce.ErrUsed)
 			return

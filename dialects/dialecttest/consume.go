@@ -66,9 +66,7 @@ var consumeCases = []testCase{
 			noon.Add(10*time.Second+time.Second/4).Format(layout), "fraction"), nil)
 		e.clock.Set(noon.Add(10*time.Second + 9*time.Second/10))
 		wantIs(t, e.consume("fraction"), dpopnonce.ErrExpired)
-		if valid, err := e.Valid(ctx, "fraction"); valid || err != nil {
-			t.Fatal(valid, err)
-		}
+		wantIs(t, e.Check(ctx, "fraction", time.Hour), dpopnonce.ErrExpired)
 		e.clock.Set(noon.Add(10*time.Second - 1))
 		wantIs(t, e.consume("fraction"), nil)
 	}},
@@ -100,15 +98,12 @@ var consumeCases = []testCase{
 	{name: "values that cannot be nonces are ErrUnknown and leave a transaction usable", run: func(t *testing.T, e *env) {
 		nonce := e.issue(t, time.Minute)
 		for _, malformed := range malformedNonces {
-			wantIs(t, e.consume(malformed), dpopnonce.ErrUnknown)
+			wantIs(t, e.consume(malformed), reasonOf(malformed))
 			wantIs(t, e.db.Transaction(func(tx *gorm.DB) error {
 				r := e.WithTx(tx)
-				wantIs(t, r.Consume(ctx, malformed, time.Minute), dpopnonce.ErrUnknown)
-				valid, err := r.Valid(ctx, malformed)
-				if valid || err != nil {
-					t.Fatalf("Valid(%q) = %v, %v", malformed, valid, err)
-				}
-				_, err = r.Issue(ctx, time.Minute)
+				wantIs(t, r.Consume(ctx, malformed, time.Minute), reasonOf(malformed))
+				wantIs(t, r.Check(ctx, malformed, time.Minute), reasonOf(malformed))
+				_, err := r.Issue(ctx, time.Minute)
 				return err
 			}), nil)
 		}
@@ -186,11 +181,17 @@ func byteForByte(t *testing.T, e *env) {
 	e.store(t, "abcDEF", noon, noon.Add(time.Minute))
 	for _, like := range likeABCDEF {
 		wantIs(t, e.consume(like), dpopnonce.ErrUnknown)
-		if valid, err := e.Valid(ctx, like); valid || err != nil {
-			t.Fatalf("Valid(%q) = %v, %v", like, valid, err)
-		}
+		wantIs(t, e.Check(ctx, like, time.Minute), dpopnonce.ErrUnknown)
 	}
 	wantIs(t, e.consume("abcDEF"), nil)
+}
+
+// reasonOf is why a malformed nonce is rejected.
+func reasonOf(malformed string) error {
+	if malformed == "" {
+		return dpopnonce.ErrMissing
+	}
+	return dpopnonce.ErrUnknown
 }
 
 var likeABCDEF = []string{"ABCDEF", "abcdef", "abcDEF ", " abcDEF", "abcDEF\t", "\u00e1bcDEF", "abcDE\uff26", "abcDEF\x00"}

@@ -43,7 +43,7 @@ var rotateCases = []testCase{
 		e.clock.Set(noon.Add(time.Second))
 		presented := map[string]error{used: dpopnonce.ErrUsed, expired: dpopnonce.ErrExpired, "never-issued": dpopnonce.ErrUnknown}
 		for _, malformed := range malformedNonces {
-			presented[malformed] = dpopnonce.ErrUnknown
+			presented[malformed] = reasonOf(malformed)
 		}
 		for nonce, reason := range presented {
 			next, err := e.Rotate(ctx, nonce, time.Minute)
@@ -70,7 +70,7 @@ var rotateCases = []testCase{
 		for _, nonce := range []string{"never-issued", ""} {
 			taken := e.takeSuccessor(t, nonce)
 			next, err := e.Rotate(ctx, nonce, time.Minute)
-			wantIs(t, err, dpopnonce.ErrUnknown)
+			wantIs(t, err, reasonOf(nonce))
 			if *taken == "" || next == *taken {
 				t.Fatalf("took %q, successor %q", *taken, next)
 			}

@@ -36,7 +36,7 @@ func Run(t *testing.T, open func(testing.TB) *gorm.DB, opts ...dpopnonce.Option)
 		{"Insert", insertCases},
 		{"Consume", consumeCases},
 		{"Rotate", rotateCases},
-		{"Valid", validCases},
+		{"Check", checkCases},
 		{"Concurrency", concurrencyCases},
 		{"GroupCommit", groupCases},
 		{"Transaction", transactionCases},

@@ -24,10 +24,7 @@ var sessionCases = []testCase{
 			wantIs(t, err, nil)
 			next, err := r.Rotate(ctx, nonce, time.Minute)
 			wantIs(t, err, nil)
-			valid, err := r.Valid(ctx, next)
-			if !valid || err != nil {
-				t.Fatal(valid, err)
-			}
+			wantIs(t, r.Check(ctx, next, time.Minute), nil)
 			wantIs(t, r.Consume(ctx, next, time.Minute), nil)
 			wantIs(t, r.Consume(ctx, next, time.Minute), dpopnonce.ErrUsed)
 			_, err = r.Sweep(ctx)
@@ -55,8 +52,7 @@ var sessionCases = []testCase{
 		}
 		_, err := e.Issue(ctx, time.Minute)
 		want("Issue", 1, err, nil)
-		_, err = e.Valid(ctx, nonce)
-		want("Valid", 1, err, nil)
+		want("Check", 1, e.Check(ctx, nonce, time.Minute), nil)
 		want("Consume", 1, e.consume(nonce), nil)
 		want("Consume, rejected,", 2, e.consume(nonce), dpopnonce.ErrUsed)
 		if e.has.database == "postgres" {
@@ -81,8 +77,7 @@ var sessionCases = []testCase{
 			if next != "" {
 				t.Fatalf("a successor: %q", next)
 			}
-			_, err = r.Valid(ctx, nonce)
-			wantFailure(t, err)
+			wantFailure(t, r.Check(ctx, nonce, time.Minute))
 			_, err = r.Issue(ctx, time.Minute)
 			wantFailure(t, err)
 			_, err = r.Insert(ctx, changeset("dry", noon, noon.Add(time.Minute)))
@@ -102,10 +97,7 @@ var sessionCases = []testCase{
 		wantIs(t, err, nil)
 		_, duplicate := r.Insert(ctx, changeset(next, noon, noon.Add(time.Minute)))
 		wantIs(t, duplicate, dpopnonce.ErrDuplicate)
-		valid, err := r.Valid(ctx, next)
-		if !valid || err != nil {
-			t.Fatal(valid, err)
-		}
+		wantIs(t, r.Check(ctx, next, time.Minute), nil)
 		wantIs(t, r.Consume(ctx, next, time.Minute), nil)
 		used := r.Consume(ctx, next, time.Minute)
 		wantIs(t, used, dpopnonce.ErrUsed)

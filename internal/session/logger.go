@@ -1,4 +1,4 @@
-package dpopnonce
+package session
 
 import (
 	"context"
@@ -10,9 +10,9 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// quietLogger hands statements to the application's logger without their
-// parameters, and without the errors that are no failure: MySQL's text for a
-// duplicate holds the nonce, and what is repeated has not failed yet.
+// quietLogger hands statements to the application's logger without their values,
+// and without the errors that are no failure: MySQL's text for a duplicate holds
+// the nonce, and what is repeated has not failed yet.
 type quietLogger struct {
 	logger.Interface
 	dialect dialects.Dialect
@@ -23,13 +23,13 @@ func (l quietLogger) LogMode(level logger.LogLevel) logger.Interface {
 }
 
 func (l quietLogger) Trace(ctx context.Context, begin time.Time, fc func() (string, int64), err error) {
-	if err != nil && (l.dialect.Fault(err) != dialects.Other || errors.Is(err, driver.ErrBadConn)) {
+	if fault, _ := l.dialect.Fault(err); fault != dialects.Other || errors.Is(err, driver.ErrBadConn) {
 		err = nil
 	}
 	l.Interface.Trace(ctx, begin, fc, err)
 }
 
-// ParamsFilter is GORM's hook for what a logger may print.
+// ParamsFilter implements gorm.ParamsFilter.
 func (quietLogger) ParamsFilter(_ context.Context, sql string, _ ...any) (string, []any) {
 	return sql, nil
 }

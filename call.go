@@ -1,0 +1,66 @@
+package dpopnonce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/attesto/dpopnonce/dialects"
+	"github.com/attesto/dpopnonce/internal/batch"
+)
+
+// A call is one caller's question and its answer. Its outcome is an error: nil
+// if the nonce was issued or accepted, a rejection, or a failure.
+type call struct {
+	batch.Call
+	nonce string        // what the caller presents
+	ttl   time.Duration // in whole seconds
+	at    time.Time     // the whole second by which nonce was judged
+	next  string        // the new nonce that is stored for the caller
+}
+
+// newCall returns the call of an Issue.
+func (r *Repository) newCall(ctx context.Context, ttl time.Duration) (c *call, err error) {
+	if ttl, err = wholeTTL(ttl); err != nil {
+		return nil, err
+	}
+	return &call{Call: batch.Call{Context: ctx}, ttl: ttl}, r.err
+}
+
+// presenting returns the call of a caller that presents a nonce. It comes with a
+// rejection where no statement is needed to judge.
+func (r *Repository) presenting(ctx context.Context, nonce string, ttl time.Duration) (*call, error) {
+	c, err := r.newCall(ctx, ttl)
+	switch {
+	case err != nil:
+		return nil, err
+	case nonce == "":
+		return c, ErrMissing
+	case !wellFormed(nonce):
+		return c, ErrUnknown
+	}
+	c.nonce = nonce
+	return c, nil
+}
+
+// public runs a public call from its first check to its error. An error that is
+// no answer names the call, and what the operator can do if the dialect knows.
+func (r *Repository) public(operation string, do func() error) error {
+	err := do()
+	if err == nil || isAnswer(err) {
+		return err
+	}
+	if fault, advice := r.dialect.Fault(err); fault == dialects.NoUniqueIndex {
+		err = fmt.Errorf("%w: %w", r.noUniqueIndex(), err)
+	} else if advice != "" {
+		err = fmt.Errorf("%s: %w", advice, err)
+	}
+	return fmt.Errorf("dpopnonce: %s: %w", operation, err)
+}
+
+// isAnswer reports whether err goes to the caller as it is.
+func isAnswer(err error) bool {
+	var invalid *ValidationError
+	return errors.Is(err, ErrRejected) || err == ErrTTL || errors.As(err, &invalid)
+}

@@ -1,0 +1,53 @@
+package dpopnonce
+
+import (
+	"context"
+	"time"
+
+	"github.com/attesto/dpopnonce/internal/session"
+)
+
+// Check returns nil if [Repository.Consume] with the same arguments would accept
+// nonce now, and spends nothing: for servers that accept a nonce again inside
+// its window and refuse a proof that they have seen (RFC 9449 section 11.1). A
+// nonce may be spent a moment later, so that Check never stands in for Consume.
+//
+// Errors are those of Consume: [ErrTTL], the rejections [ErrMissing],
+// [ErrUnknown], [ErrUsed] and [ErrExpired], and failures of the server (5xx).
+//
+// It is one statement on the primary. Inside a caller's transaction it sees what
+// the transaction sees: that Consume would accept holds outside only.
+func (r *Repository) Check(ctx context.Context, nonce string, ttl time.Duration) error {
+	return r.public("check", func() error {
+		c, err := r.presenting(ctx, nonce, ttl)
+		if err != nil {
+			return err
+		}
+		err = r.check(c)
+		if err == nil && r.isLate(c) {
+			err = r.check(c)
+		}
+		return err
+	})
+}
+
+func (r *Repository) check(c *call) (outcome error) {
+	err := r.session.Do(c.Context, func(conn session.Conn) error {
+		c.at = r.now()
+		v, found, err := r.look(conn, c.nonce, c.at, c.ttl)
+		if outcome = v.outcome(nil); !found {
+			outcome = ErrUnknown
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return outcome
+}
+
+// look reads the verdict on a nonce, and reports whether it is in the table.
+func (r *Repository) look(conn session.Conn, nonce string, now time.Time, ttl time.Duration) (v verdict, found bool, err error) {
+	found, err = conn.Row(r.sql.Verdict, r.judging(session.Values{"nonce": nonce}, now, ttl), &v.used, &v.fresh)
+	return v, found, err
+}

@@ -1,0 +1,218 @@
+package dialects
+
+import (
+	"database/sql"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// SQL holds the statements of a Repository. Two kinds of gaps are filled in:
+// names in braces, once for each table, and named values, for each call.
+//
+//	{table}             the table, quoted, with its schema
+//	{name}              the table, quoted, without its schema
+//	{schema}            the quoted schema and a dot, or nothing
+//	{nonce_index}       the name of the unique index on nonce, quoted
+//	{expires_at_index}  the name of the index on expires_at, quoted
+//	{fresh}             expires_at >= @next_second AND issued_at >= @oldest AND issued_at < @too_new
+//
+// {fresh} is the rule of time: expires_at > now, and issued_at from now less
+// the ttl to now plus the tolerance. Its bounds are whole seconds, so that an
+// instant that somebody stored with a fraction counts as floored.
+//
+// A nonce must be matched byte for byte, whatever the column's collation. White
+// space counts as one blank. A `?` may not appear.
+type SQL struct {
+	// Quote encloses a name; "\"" if it is empty.
+	Quote string
+
+	// Schema creates the table, its unique index on nonce and its index on
+	// expires_at where they are absent, and alters nothing. Many nodes may run
+	// it at once.
+	Schema []string
+
+	// Insert adds one unused row: @id, @nonce, @issued_at, @expires_at. A nonce
+	// that is in the table changes no row, or fails with a DuplicateNonce; a
+	// caller's transaction must be usable after it. Every other conflict is an
+	// error.
+	Insert string
+
+	// Consume sets used_at to @now where @nonce is unused and {fresh}. Its count
+	// of rows is the verdict: 1 is acceptance.
+	Consume string
+
+	// Verdict returns a row for @nonce, if it is in the table: whether it is
+	// used, and whether it is {fresh}.
+	Verdict string
+
+	// Sweep deletes at most @limit rows that expired before @now, and passes
+	// over rows that another transaction holds, where rows are locked.
+	Sweep string
+
+	// The rest is optional.
+
+	// InsertAsync is Insert as a transaction of its own that does not wait for
+	// the disk. It is never sent inside of another transaction.
+	InsertAsync string
+
+	// Rotate is Consume and an Insert of @next, @id, @issued_at and @expires_at
+	// in one statement. It returns one row: whether @nonce was accepted, whether
+	// @next was stored, and used and fresh as Verdict does, NULL for a nonce that
+	// is accepted or not in the table.
+	Rotate string
+
+	// Isolation is the level of the transactions that a Repository begins: where
+	// the database has one, a level that cannot fail to serialize.
+	Isolation sql.IsolationLevel
+
+	// WritersTakeTurns says that the database has one writer at a time. Rotate is
+	// then one transaction, not two, and one shared statement is in flight.
+	WritersTakeTurns bool
+
+	// Shared has the statements of group commit; nil if there are none.
+	Shared *Shared
+}
+
+// Shared has the statements that serve many callers at once, by one of two
+// strategies: Single, or Steps. Their lists are:
+//
+//	@nonces       what the callers present, each once, sorted
+//	@ids, @nexts  the ids and nonces of new rows
+//	@rows         new rows for VALUES: id, nonce, issued_at, expires_at
+//	@locked       the ids of the rows that Lock returned
+//
+// Rows that another transaction holds must be passed over, where rows are
+// locked.
+type Shared struct {
+	// Verdicts is Verdict for all @nonces: rows of nonce, used and fresh.
+	Verdicts string
+
+	// List returns the value to bind for a list. If it is nil, a list is written
+	// as IN expects it: (?, ?).
+	List func([]string) any
+
+	Single *Single
+	Steps  *Steps
+}
+
+// Single serves each call by one statement that does it all, and is committed
+// by itself.
+type Single struct {
+	// Issue is InsertAsync for @ids and @nexts.
+	Issue string
+
+	// Consume is Consume and Verdict for all @nonces: rows of nonce, accepted,
+	// used and fresh. For a nonce that is accepted, other rows do not count.
+	Consume string
+
+	// Rotate is Consume, and inserts @ids and @nexts. One more row has "" for the
+	// nonce, and in accepted whether all of them were stored.
+	Rotate string
+}
+
+// Steps serves each call by the steps of one transaction, in this order, with
+// Verdicts before the last one where a nonce was not returned.
+type Steps struct {
+	// Insert is Insert for @rows.
+	Insert string
+
+	// Lock locks the rows of @nonces that are unused and {fresh}, in the order of
+	// their nonces, and returns their nonces and ids.
+	Lock string
+
+	// Consume sets used_at to @now for the rows of @locked. Without a Lock, it
+	// is Consume for all @nonces, and returns the nonces and ids that it changed.
+	Consume string
+}
+
+// fresh is the rule of time, as SQL documents it.
+const fresh = `expires_at >= @next_second AND issued_at >= @oldest AND issued_at < @too_new`
+
+// What the statements may name.
+const (
+	rule = "now next_second oldest too_new"
+	row  = " id issued_at expires_at "
+)
+
+// each calls do for every statement, with its name and the values that it may
+// name.
+func (s *SQL) each(do func(name string, text *string, values string, required bool)) {
+	for i := range s.Schema {
+		do("Schema", &s.Schema[i], "", true)
+	}
+	do("Insert", &s.Insert, "nonce"+row, true)
+	do("Consume", &s.Consume, "nonce "+rule, true)
+	do("Verdict", &s.Verdict, "nonce "+rule, true)
+	do("Sweep", &s.Sweep, "now limit", true)
+	do("InsertAsync", &s.InsertAsync, "nonce"+row, false)
+	do("Rotate", &s.Rotate, "nonce next"+row+rule, false)
+	if s.Shared == nil {
+		return
+	}
+	do("Shared.Verdicts", &s.Shared.Verdicts, "nonces "+rule, true)
+	if single := s.Shared.Single; single != nil {
+		do("Shared.Single.Issue", &single.Issue, "ids nexts"+row, true)
+		do("Shared.Single.Consume", &single.Consume, "nonces "+rule, true)
+		do("Shared.Single.Rotate", &single.Rotate, "nonces ids nexts"+row+rule, true)
+	}
+	if steps := s.Shared.Steps; steps != nil {
+		do("Shared.Steps.Insert", &steps.Insert, "rows", true)
+		do("Shared.Steps.Lock", &steps.Lock, "nonces "+rule, false)
+		do("Shared.Steps.Consume", &steps.Consume, "nonces locked "+rule, true)
+	}
+}
+
+// Texts returns all statements but those of the schema.
+func (s SQL) Texts() (texts []string) {
+	s.each(func(name string, text *string, _ string, _ bool) {
+		if name != "Schema" && *text != "" {
+			texts = append(texts, *text)
+		}
+	})
+	return texts
+}
+
+var (
+	gap   = regexp.MustCompile(`\{\w+\}`)
+	value = regexp.MustCompile(`@\w+`)
+	blank = regexp.MustCompile(`\s+`)
+)
+
+// Statements returns the SQL of d on table t, each statement on one line. A
+// statement that is missing or names something unknown is an error.
+func Statements(d Dialect, t Table) (SQL, error) {
+	s := d.SQL()
+	names := t.names(s.Quote)
+	var fault error
+	s.each(func(name string, text *string, values string, required bool) {
+		if err := fill(text, names, values, required); err != nil && fault == nil {
+			fault = fmt.Errorf("dialect %s: SQL.%s: %w", d.Name(), name, err)
+		}
+	})
+	if fault == nil && s.Shared != nil && (s.Shared.Single == nil) == (s.Shared.Steps == nil) {
+		fault = fmt.Errorf("dialect %s: SQL.Shared: want one of Single and Steps", d.Name())
+	}
+	return s, fault
+}
+
+// fill writes names into the gaps of text and checks what it names.
+func fill(text *string, names map[string]string, values string, required bool) (err error) {
+	filled := strings.TrimSpace(blank.ReplaceAllString(*text, " "))
+	if filled == "" && required {
+		return fmt.Errorf("no statement")
+	}
+	*text = gap.ReplaceAllStringFunc(filled, func(g string) string {
+		name, ok := names[g]
+		if !ok && err == nil {
+			err = fmt.Errorf("unknown name %s", g)
+		}
+		return name
+	})
+	for _, v := range value.FindAllString(*text, -1) {
+		if !strings.Contains(" "+values+" ", " "+v[1:]+" ") && err == nil {
+			err = fmt.Errorf("unknown value %s", v)
+		}
+	}
+	return err
+}

@@ -1,0 +1,82 @@
+package dpopnonce
+
+import (
+	"context"
+	"time"
+
+	"github.com/attesto/dpopnonce/dialects"
+	"github.com/attesto/dpopnonce/internal/session"
+	"github.com/google/uuid"
+)
+
+// Insert stores the row of an IssueChangeset, in one statement, and returns it.
+// An ID that the base row had is kept; without one it gets a UUIDv7.
+//
+// A changeset that is not valid, or not an issue changeset, is a
+// *ValidationError and never reaches the database. A nonce that is in the
+// table already is a *ValidationError that satisfies errors.Is(err,
+// ErrDuplicate): nothing was written, and a caller's transaction stays usable.
+// Any other error is the database's; the row may or may not be there.
+func (r *Repository) Insert(ctx context.Context, c Changeset) (row DPoPNonce, err error) {
+	err = r.public("insert", func() error {
+		if err := c.Err(); err != nil {
+			return err
+		}
+		if !c.issue {
+			return IssueChangeset(DPoPNonce{}, IssueAttrs{}).Err()
+		}
+		if r.err != nil {
+			return r.err
+		}
+		row = c.Row()
+		inserted := false
+		err := r.session.Do(ctx, func(conn session.Conn) (err error) {
+			inserted, err = r.insert(conn, r.sql.Insert, &row)
+			return err
+		})
+		if err == nil && !inserted {
+			return &ValidationError{Errors: []FieldError{errFieldTaken}}
+		}
+		return err
+	})
+	if err != nil {
+		return DPoPNonce{}, err
+	}
+	return row, nil
+}
+
+// insert adds a row, whose id it sets if there is none, and reports whether it
+// did: not if the nonce is in the table.
+func (r *Repository) insert(conn session.Conn, sql string, row *DPoPNonce) (inserted bool, err error) {
+	if row.ID == uuid.Nil {
+		if row.ID, err = uuid.NewV7(); err != nil {
+			return false, err
+		}
+	}
+	rows, err := conn.Exec(sql, r.newRow(row))
+	if err == nil {
+		return rows == 1, nil
+	}
+	switch fault, _ := r.dialect.Fault(err); fault {
+	case dialects.DuplicateNonce:
+		return false, nil
+	case dialects.DuplicateKey:
+		// Where both the id and the nonce are in the table, it depends on the
+		// database which of them the error names.
+		_, found, failed := r.look(conn, row.Nonce, row.IssuedAt, time.Second)
+		if failed == nil && found {
+			return false, nil
+		}
+	}
+	return false, err
+}
+
+// newRow are the values of an INSERT.
+func (r *Repository) newRow(row *DPoPNonce) session.Values {
+	return session.Values{
+		"id":         row.ID.String(),
+		"nonce":      row.Nonce,
+		"issued_at":  r.dialect.Instant(row.IssuedAt),
+		"expires_at": r.dialect.Instant(row.ExpiresAt),
+	}
+}

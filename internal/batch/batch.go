@@ -1,0 +1,240 @@
+// Package batch lets concurrent calls travel together. While calls are under
+// way, others wait in a queue, and all that wait go in one batch.
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// A Call is one caller's question and answer. Callers embed it in a type of
+// their own.
+type Call struct {
+	// Context is the caller's. It ends the call, and no other one's.
+	Context context.Context
+
+	// Outcome is the answer to a shared call: nil is success, and ErrAlone means
+	// that it has to be made alone.
+	Outcome error
+
+	done  chan struct{} // closed when there is an outcome; nil unless it is queued
+	batch *batch        // nil while it waits
+}
+
+func (c *Call) call() *Call { return c }
+
+// caller is a pointer to what embeds a Call.
+type caller interface{ call() *Call }
+
+// ErrAlone is the outcome of a call that a batch left undone, and of all calls
+// of a batch that left nothing behind.
+var ErrAlone = errors.New("to be made alone")
+
+var (
+	errUnanswered = errors.New("the shared call has no outcome")
+	errGoexit     = errors.New("the shared call's goroutine has ended")
+)
+
+// Limits say how much is under way at once.
+type Limits struct {
+	Alone  int // calls made alone before others begin to wait; if 1, a batch waits for it
+	Shared int // batches
+	Size   int // calls in one batch
+}
+
+// A Queue is for calls of one kind. Its zero value cannot be used; a nil Queue
+// makes every call alone. It has goroutines only while calls wait.
+type Queue[C caller] struct {
+	limits   Limits
+	share    func(context.Context, []C) error
+	together func(a, b C) bool
+
+	mu            sync.Mutex
+	alone, shared int // under way
+	waiting       []C
+}
+
+// New returns a queue. share makes calls in one batch: it sets each Outcome, or
+// returns the error that is the outcome of all. Its context ends with the latest
+// of the callers' deadlines, or when all of them gave up, and has no values.
+// together says whether a call may travel with the first one of a batch.
+func New[C caller](limits Limits, together func(first, c C) bool, share func(context.Context, []C) error) *Queue[C] {
+	return &Queue[C]{limits: limits, together: together, share: share}
+}
+
+// Do makes a call, alone on the caller's goroutine or with others, and returns
+// its outcome. A caller whose context ends gets its error, and must not look at
+// the call again, which may be under way.
+func (q *Queue[C]) Do(c C, alone func(C) error) error {
+	if q == nil {
+		return alone(c)
+	}
+	own := c.call()
+	q.mu.Lock()
+	if len(q.waiting) == 0 && (q.shared == 0 && q.alone < q.limits.Alone || q.shared+q.alone < q.limits.Shared) {
+		leave := q.enter(own.Context, &q.alone)
+		q.mu.Unlock()
+		defer leave()
+		return alone(c)
+	}
+	own.done, own.Outcome = make(chan struct{}), errUnanswered
+	q.waiting = append(q.waiting, c)
+	if q.shared == 0 { // the calls made alone may take long
+		q.start()
+	}
+	q.mu.Unlock()
+
+	select {
+	case <-own.done:
+	case <-own.Context.Done():
+		if q.giveUp(own) {
+			return fmt.Errorf("waiting for a shared call: %w", own.Context.Err())
+		}
+	}
+	if own.Outcome == ErrAlone {
+		return alone(c)
+	}
+	return own.Outcome
+}
+
+// enter counts one more under way until leave is called, or ctx ends: what does
+// not come back then must not hold up the queue.
+func (q *Queue[C]) enter(ctx context.Context, count *int) (leave func()) {
+	*count++
+	var once sync.Once
+	end := func() {
+		once.Do(func() {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			*count--
+			q.start()
+		})
+	}
+	stop := context.AfterFunc(ctx, end)
+	return func() {
+		stop()
+		end()
+	}
+}
+
+// start sends a batch if calls wait and one more may be under way.
+func (q *Queue[C]) start() {
+	if len(q.waiting) > 0 && q.shared < q.limits.Shared && (q.limits.Alone > 1 || q.alone == 0) {
+		q.shared++
+		go q.send()
+	}
+}
+
+// A batch is a number of calls that travel together.
+type batch struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	stay   int // callers that have not given up
+}
+
+// send makes one batch. It first lets callers go ahead that are about to queue,
+// above all those whose answers have just come.
+func (q *Queue[C]) send() {
+	runtime.Gosched()
+	q.mu.Lock()
+	q.shared--
+	b, calls := q.take()
+	if b == nil {
+		q.mu.Unlock()
+		return
+	}
+	leave := q.enter(b.ctx, &q.shared)
+	q.mu.Unlock()
+
+	// Callbacks of the application run in here, and may panic or end the
+	// goroutine.
+	err := errGoexit
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in a shared call: %v", p)
+		}
+		q.answer(calls, err)
+		b.cancel()
+		leave()
+	}()
+	err = q.share(b.ctx, calls)
+}
+
+// answer gives each call its outcome.
+func (q *Queue[C]) answer(calls []C, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, c := range calls {
+		own := c.call()
+		if err != nil {
+			own.Outcome = err
+		}
+		close(own.done)
+	}
+}
+
+// take makes a batch of waiting calls that may travel with the first of them;
+// nil if none is left.
+func (q *Queue[C]) take() (*batch, []C) {
+	b := &batch{}
+	var calls, left []C
+	var latest time.Time
+	bounded := true
+	for _, c := range q.waiting {
+		own := c.call()
+		if own.Context.Err() != nil {
+			continue // it has given up, or is about to
+		}
+		if len(calls) == q.limits.Size || len(calls) > 0 && !q.together(calls[0], c) {
+			left = append(left, c)
+			continue
+		}
+		own.batch = b
+		calls = append(calls, c)
+		deadline, ok := own.Context.Deadline()
+		bounded = bounded && ok
+		if deadline.After(latest) {
+			latest = deadline
+		}
+	}
+	q.waiting = left
+	if len(calls) == 0 {
+		return nil, nil
+	}
+	b.stay = len(calls)
+	if bounded {
+		b.ctx, b.cancel = context.WithDeadline(context.Background(), latest)
+	} else {
+		b.ctx, b.cancel = context.WithCancel(context.Background())
+	}
+	return b, calls
+}
+
+// giveUp takes a call out of the queue or of its batch, unless its outcome is
+// there.
+func (q *Queue[C]) giveUp(own *Call) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	select {
+	case <-own.done:
+		return false
+	default:
+	}
+	if own.batch != nil {
+		if own.batch.stay--; own.batch.stay == 0 {
+			own.batch.cancel()
+		}
+		return true
+	}
+	for i, c := range q.waiting {
+		if c.call() == own {
+			q.waiting = append(q.waiting[:i], q.waiting[i+1:]...)
+			break
+		}
+	}
+	return true
+}

@@ -1,0 +1,112 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"testing"
+)
+
+func TestCallerThatGivesUpWaitingIsNeverSent(t *testing.T) {
+	h := newHeld(t, succeed)
+	ctx, cancel := context.WithCancel(context.Background())
+	leaves, stays := newErrand(ctx), newErrand(context.Background())
+	left := h.queue(leaves, never(t))
+	stayed := h.queue(stays, never(t))
+	cancel()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+	h.release()
+	if err := <-stayed; err != nil {
+		t.Fatal(err)
+	}
+	if len(h.batches) != 1 || len(h.batches[0]) != 1 || h.batches[0][0] != stays {
+		t.Fatalf("sent %v", h.batches)
+	}
+}
+
+func TestSharedContextEndsWhenAllGaveUp(t *testing.T) {
+	sent, answer := make(chan context.Context), make(chan struct{})
+	h := newHeld(t, func(ctx context.Context, _ []*errand) error {
+		sent <- ctx
+		select {
+		case <-answer:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	first, leaveFirst := context.WithCancel(context.Background())
+	second, leaveSecond := context.WithCancel(context.Background())
+	defer leaveSecond()
+	a := h.queue(newErrand(first), never(t))
+	c := h.queue(newErrand(second), never(t))
+	h.release()
+	shared := <-sent
+	leaveFirst()
+	if err := <-a; !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+	if shared.Err() != nil {
+		t.Fatal("the statement ended with the first that left")
+	}
+	leaveSecond()
+	if err := <-c; !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+	<-shared.Done()
+	h.idle()
+	close(answer)
+}
+
+// What hangs past the end of its context must not hold up later calls.
+func TestHangingBatchDoesNotStopTheQueue(t *testing.T) {
+	before := runtime.NumGoroutine()
+	hang, hangs := make(chan struct{}), make(chan struct{}, 1)
+	first := true
+	h := newHeld(t, func(ctx context.Context, calls []*errand) error {
+		if first {
+			first = false
+			hangs <- struct{}{}
+			<-hang
+		}
+		return succeed(ctx, calls)
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	stuck := h.queue(newErrand(ctx), never(t))
+	h.release()
+	<-hangs
+	next := h.queue(newErrand(context.Background()), never(t))
+	cancel()
+	if err := <-stuck; !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+	if err := <-next; err != nil {
+		t.Fatal(err)
+	}
+	close(hang)
+	h.idle()
+	for runtime.NumGoroutine() > before {
+		runtime.Gosched()
+	}
+}
+
+func TestHangingLoneCallDoesNotStopTheQueue(t *testing.T) {
+	q := New(Limits{Alone: 1, Shared: 1, Size: 10}, sameKind, succeed)
+	h := &held{Queue: q}
+	ctx, cancel := context.WithCancel(context.Background())
+	hang, done := make(chan struct{}), make(chan error)
+	go func() { done <- q.Do(newErrand(ctx), func(*errand) error { <-hang; return nil }) }()
+	h.await(func() bool { return q.alone == 1 })
+	next := h.queue(newErrand(context.Background()), never(t))
+	cancel()
+	if err := <-next; err != nil {
+		t.Fatal(err)
+	}
+	close(hang)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	h.idle()
+}

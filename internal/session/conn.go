@@ -1,0 +1,121 @@
+package session
+
+import (
+	"context"
+	"database/sql"
+
+	"gorm.io/gorm"
+)
+
+// A Conn is where the statements of one call run: the pool or a transaction,
+// and the call's context.
+type Conn struct {
+	session *Session
+	ctx     context.Context
+	db      *gorm.DB
+}
+
+// InTransaction reports whether statements may be in a transaction, of the
+// caller's or of this package's.
+func (c Conn) InTransaction() bool {
+	if c.session.InTransaction {
+		return true
+	}
+	_, is := c.db.Statement.ConnPool.(gorm.TxCommitter)
+	return is
+}
+
+// Exec runs a statement and returns how many rows it changed.
+func (c Conn) Exec(sql string, values Values) (int64, error) {
+	b, err := c.session.statements[sql].bind(values)
+	if err != nil {
+		return 0, err
+	}
+	done := c.fresh().Exec("?", b)
+	return done.RowsAffected, done.Error
+}
+
+// Row runs a statement, scans its first row into dest, and reports whether
+// there is one.
+func (c Conn) Row(sql string, values Values, dest ...any) (found bool, err error) {
+	err = c.Rows(sql, values, func(scan func(...any) error) error {
+		if found {
+			return nil
+		}
+		found = true
+		return scan(dest...)
+	})
+	return found && err == nil, err
+}
+
+// Rows runs a statement and calls each with what scans a row, for all rows.
+func (c Conn) Rows(sql string, values Values, each func(scan func(dest ...any) error) error) error {
+	b, err := c.session.statements[sql].bind(values)
+	if err != nil {
+		return err
+	}
+	rows, err := c.fresh().Raw("?", b).Rows()
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows.Scan); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return rows.Close()
+}
+
+// DDL runs a statement without values.
+func (c Conn) DDL(sql string) error { return c.fresh().Exec(sql).Error }
+
+// Has reports whether the table and these indexes of it are there, as far as
+// GORM finds them.
+func (c Conn) Has(indexes ...string) bool {
+	m := c.fresh().Migrator()
+	if !m.HasTable(c.session.table) {
+		return false
+	}
+	for _, index := range indexes {
+		if !m.HasIndex(c.session.table, index) {
+			return false
+		}
+	}
+	return true
+}
+
+// fresh returns a new GORM statement, on the primary: the setting is that of
+// gorm.io/plugin/dbresolver's Write, without the import, and the table is what
+// selects a resolver. The context is set by hand, since WithContext would copy
+// the session once more.
+func (c Conn) fresh() *gorm.DB {
+	db := c.db.Set("gorm:db_resolver:write", struct{}{})
+	db.Statement.Context = c.ctx
+	db.Statement.Table = c.session.table
+	return db
+}
+
+// transaction runs fn in a transaction, or as it is where there may be one of
+// the caller's.
+func (s *Session) transaction(ctx context.Context, fn func(Conn) error) error {
+	if s.InTransaction {
+		return s.plain(ctx, fn)
+	}
+	db := Conn{s, ctx, s.db}.fresh()
+	// A transaction begins where the statements would go: BEGIN by itself runs
+	// no callback, and would take the connection that dbresolver was given first.
+	if resolve := db.Callback().Query().Get("gorm:db_resolver"); resolve != nil {
+		resolve(db)
+	}
+	return db.Transaction(func(tx *gorm.DB) error { return fn(Conn{s, ctx, tx}) },
+		&sql.TxOptions{Isolation: s.isolation})
+}
+
+// plain runs fn as it is, each statement by itself.
+func (s *Session) plain(ctx context.Context, fn func(Conn) error) error {
+	return fn(Conn{s, ctx, s.db})
+}

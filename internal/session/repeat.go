@@ -1,0 +1,133 @@
+package session
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"math/rand"
+	"time"
+
+	"github.com/attesto/dpopnonce/dialects"
+)
+
+// How often a statement is repeated that met a deadlock or a lock timeout, and
+// one that was not sent.
+const (
+	maxLocked = 10
+	maxUnsent = 3
+)
+
+// A runner runs statements.
+type runner func(context.Context, func(Conn) error) error
+
+// Do runs fn, each statement by itself, and runs it again where the database
+// says that nothing happened: in a transaction then, of a level that cannot fail
+// to serialize. In a caller's transaction nothing is repeated.
+func (s *Session) Do(ctx context.Context, fn func(Conn) error) error {
+	return s.repeat(ctx, s.plain, s.transaction, fn)
+}
+
+// Transaction is Do with the first run in a transaction. The UPDATE that accepts
+// a nonce must be its last statement: in a Galera cluster, MariaDB may roll a
+// transaction back without an error if a statement is prepared next. What
+// follows is then a transaction of its own, and COMMIT succeeds.
+func (s *Session) Transaction(ctx context.Context, fn func(Conn) error) error {
+	return s.repeat(ctx, s.transaction, s.transaction, fn)
+}
+
+// DDL is Do without a transaction. Other nodes may run the same at once, which
+// databases find out late.
+func (s *Session) DDL(ctx context.Context, fn func(Conn) error) error {
+	return s.repeat(ctx, s.plain, s.plain, fn)
+}
+
+func (s *Session) repeat(ctx context.Context, first, again runner, fn func(Conn) error) error {
+	// GORM's prepared statements pass the error of a context to all that wait for
+	// the same statement: one that has ended must not reach them.
+	err := ctx.Err()
+	if err == nil {
+		err = first(ctx, fn)
+	}
+	var done repetitions
+	for err != nil && s.again(ctx, err, &done) {
+		err = again(ctx, fn)
+	}
+	if ended := ctx.Err(); err != nil && ended != nil && !errors.Is(err, ended) {
+		err = &endedError{ended, err} // whatever the driver made of it
+	}
+	return err
+}
+
+// endedError is the end of a context, and the error of the statement it ended.
+type endedError struct{ ended, err error }
+
+func (e *endedError) Error() string   { return e.ended.Error() + ": " + e.err.Error() }
+func (e *endedError) Unwrap() []error { return []error{e.ended, e.err} }
+
+// repetitions counts those of one run, by cause where they are bounded.
+type repetitions struct {
+	all, locked, unsent int
+}
+
+// again reports whether to repeat what ended with err, after a pause.
+func (s *Session) again(ctx context.Context, err error, done *repetitions) bool {
+	if s.InTransaction {
+		return false
+	}
+	done.all++
+	switch fault, _ := s.dialect.Fault(err); {
+	case fault == dialects.Serialization:
+		return pause(ctx, done.all)
+	case fault == dialects.Locked, fault == dialects.Exists:
+		done.locked++
+		return done.locked <= maxLocked && pause(ctx, done.all)
+	case ctx.Err() == nil && s.unsent(ctx, err):
+		done.unsent++
+		return done.unsent <= maxUnsent
+	}
+	return false
+}
+
+// unsent reports whether err is of a statement that was not sent, while ctx
+// lives.
+//
+// One cause is a broken connection. Package sql tries three, and callers whose
+// contexts end while they are served leave more than that behind.
+//
+// The other is the end of another caller's context: with PrepareStmt, all that
+// wait for a statement that one caller prepares get that caller's error. A
+// deadline that is not ctx's may be GORM's DefaultContextTimeout, which ends
+// statements that were sent. It is for contexts without one of their own.
+func (s *Session) unsent(ctx context.Context, err error) bool {
+	if errors.Is(err, driver.ErrBadConn) {
+		return true
+	}
+	if !s.db.PrepareStmt {
+		return false
+	}
+	_, bounded := ctx.Deadline()
+	return errors.Is(err, context.Canceled) || bounded && errors.Is(err, context.DeadlineExceeded)
+}
+
+// pause waits before the nth repetition, longer from one to the next and at
+// random, so that competitors come apart. It reports whether ctx still lives.
+func pause(ctx context.Context, n int) bool {
+	const first, longest = time.Millisecond, 200 * time.Millisecond
+	wait := longest
+	if n < 8 {
+		wait = first << n
+	}
+	return Sleep(ctx, time.Duration(rand.Int63n(int64(wait))))
+}
+
+// Sleep waits for d, or until ctx ends. It reports whether ctx still lives.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

@@ -1,0 +1,96 @@
+// Package session runs statements on an application's GORM database: as raw SQL
+// with bound values, on the primary, each in a new GORM statement, repeated
+// where the database says that nothing happened, and logged without values.
+package session
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/attesto/dpopnonce/dialects"
+	"gorm.io/gorm"
+)
+
+// A Session is a database as the library uses it. It is safe for concurrent
+// use.
+type Session struct {
+	db         *gorm.DB // a session of its own: no conditions, no error, quiet logger
+	dialect    dialects.Dialect
+	table      string
+	isolation  sql.IsolationLevel
+	statements map[string]statement
+
+	// InTransaction says that statements may be in a transaction of the caller's.
+	// A *sql.Conn counts as one, since a hand-written BEGIN does not show.
+	InTransaction bool
+
+	// IsTransaction says that they certainly are.
+	IsTransaction bool
+}
+
+// New returns a session on db that can run the statements of s on table. Nothing
+// in db is changed.
+func New(db *gorm.DB, d dialects.Dialect, s dialects.SQL, table dialects.Table) *Session {
+	all := &Session{dialect: d, table: table.String(), isolation: s.Isolation, statements: map[string]statement{}}
+	for _, text := range s.Texts() {
+		all.statements[text] = parse(text)
+	}
+	return all.On(db)
+}
+
+// On returns the same session on another handle of the same database.
+func (s *Session) On(db *gorm.DB) *Session {
+	clone := *s
+	clone.InTransaction = mayBeTransaction(db.Statement.ConnPool)
+	_, clone.IsTransaction = db.Statement.ConnPool.(gorm.TxCommitter)
+	clone.db = db.Session(&gorm.Session{NewDB: true, Logger: quietLogger{db.Logger, s.dialect}})
+	clone.db.Error = nil
+	// The translation would lose which index a duplicate violates.
+	clone.db.TranslateError = false
+	return &clone
+}
+
+// Log writes an error to the application's GORM logger.
+func (s *Session) Log(ctx context.Context, err error) { s.db.Logger.Error(ctx, "%v", err) }
+
+// Usable returns an error that says why no statement can run on db, or nil.
+func Usable(db *gorm.DB) error {
+	switch {
+	case db == nil:
+		return errors.New("nil *gorm.DB")
+	case db.Config == nil || db.Dialector == nil || db.Statement == nil:
+		return errors.New("*gorm.DB is not open")
+	case neverBegan(db.Statement.ConnPool) && db.Error != nil:
+		return fmt.Errorf("the transaction did not begin: %w", db.Error)
+	case neverBegan(db.Statement.ConnPool):
+		return errors.New("*gorm.DB has no connection")
+	case db.DryRun:
+		return errors.New("*gorm.DB is in DryRun mode: it would accept a nonce without spending it")
+	}
+	return nil
+}
+
+// neverBegan reports whether pool is what a Begin that failed leaves behind:
+// none, or a nil *sql.Tx, which panics.
+func neverBegan(pool gorm.ConnPool) bool {
+	if pool == nil {
+		return true
+	}
+	if prepared, ok := pool.(*gorm.PreparedStmtTX); ok {
+		return prepared == nil || prepared.Tx == nil || neverBegan(prepared.Tx)
+	}
+	v := reflect.ValueOf(pool)
+	return v.Kind() == reflect.Pointer && v.IsNil()
+}
+
+// mayBeTransaction reports whether pool is not provably a pool.
+func mayBeTransaction(pool gorm.ConnPool) bool {
+	if prepared, ok := pool.(*gorm.PreparedStmtDB); ok {
+		pool = prepared.ConnPool
+	}
+	_, isPool := pool.(*sql.DB)
+	return !isPool
+}
