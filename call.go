@@ -8,6 +8,7 @@ import (
 
 	"github.com/attesto/dpopnonce/dialects"
 	"github.com/attesto/dpopnonce/internal/batch"
+	"github.com/attesto/dpopnonce/internal/session"
 )
 
 // A call is one caller's question and its answer. Its outcome is an error: nil
@@ -44,6 +45,23 @@ func (r *Repository) presenting(ctx context.Context, nonce string, ttl time.Dura
 	return c, nil
 }
 
+// A step runs the statements of a call. Its outcome is apart from the error,
+// because a transaction commits with it.
+type step func(session.Conn, *call) (outcome, err error)
+
+// run makes a call by what is session.Do or session.Transaction.
+func (c *call) run(do func(context.Context, func(session.Conn) error) error, s step) error {
+	var outcome error
+	err := do(c.Context, func(conn session.Conn) (err error) {
+		outcome, err = s(conn, c)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return outcome
+}
+
 // public runs a public call from its first check to its error. An error that is
 // no answer names the call, and what the operator can do if the dialect knows.
 func (r *Repository) public(operation string, do func() error) error {
@@ -57,6 +75,17 @@ func (r *Repository) public(operation string, do func() error) error {
 		err = fmt.Errorf("%s: %w", advice, err)
 	}
 	return fmt.Errorf("dpopnonce: %s: %w", operation, err)
+}
+
+// present is public for a call that presents a nonce.
+func (r *Repository) present(ctx context.Context, operation, nonce string, ttl time.Duration, do func(*call) error) error {
+	return r.public(operation, func() error {
+		c, err := r.presenting(ctx, nonce, ttl)
+		if err != nil {
+			return err
+		}
+		return do(c)
+	})
 }
 
 // isAnswer reports whether err goes to the caller as it is.

@@ -17,8 +17,7 @@ type IssueAttrs struct {
 }
 
 // Changeset is a checked change to one row, made by IssueChangeset or
-// ConsumeChangeset. It is a value: nothing is written until
-// [Repository.Insert], or the application itself, does so.
+// ConsumeChangeset. It writes nothing by itself.
 type Changeset struct {
 	issue   bool
 	row     DPoPNonce
@@ -26,15 +25,13 @@ type Changeset struct {
 	faults  []FieldError
 }
 
-// IssueChangeset checks a nonce that is to be stored. Of row only the ID is
-// kept: nonce, issued_at and expires_at come from attrs, used_at stays nil, so
-// that no attribute can mark a nonce as used. The instants are floored to
-// whole seconds in UTC before they are compared.
+// IssueChangeset checks a nonce for [Repository.Insert]. Of row only the ID is
+// kept: the rest comes from attrs, and used_at stays nil. The instants are
+// floored to whole seconds in UTC before they are compared.
 //
 // Faults, all reported at once: a blank nonce (all white space included) or a
-// zero instant "can't be blank"; a nonce over 255 characters or with a
-// character outside NQCHAR (RFC 9449 section 8.1); an expires_at that is not
-// after issued_at.
+// zero instant "can't be blank"; a nonce over 255 characters or outside NQCHAR
+// (RFC 9449 section 8.1); an expires_at that is not after issued_at.
 func IssueChangeset(row DPoPNonce, attrs IssueAttrs) Changeset {
 	c := Changeset{issue: true, row: DPoPNonce{ID: row.ID}}
 	if strings.TrimSpace(attrs.Nonce) == "" {
@@ -57,14 +54,12 @@ func IssueChangeset(row DPoPNonce, attrs IssueAttrs) Changeset {
 	return c
 }
 
-// ConsumeChangeset checks that row can be stamped as used at usedAt and writes
-// used_at only. It is for applications that stamp a row themselves; judging
-// the race between two of them is up to the guarded update, as in the example.
-// [Repository.Consume] does all of it in one statement.
+// ConsumeChangeset checks that row can be stamped as used at usedAt, and writes
+// used_at only. It is for applications that stamp a row themselves, by a guarded
+// update, as in the example. [Repository.Consume] does all of it at once.
 //
-// Faults: a zero usedAt "can't be blank"; a row that was used before is a
-// fault of used_at that satisfies errors.Is(err, ErrUsed), and nothing is
-// changed.
+// Faults: a zero usedAt "can't be blank"; a row that was used before satisfies
+// errors.Is(err, ErrUsed), and nothing is changed.
 func ConsumeChangeset(row DPoPNonce, usedAt time.Time) Changeset {
 	c := Changeset{row: row}
 	if usedAt.IsZero() {

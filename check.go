@@ -18,32 +18,22 @@ import (
 // It is one statement on the primary. Inside a caller's transaction it sees what
 // the transaction sees: that Consume would accept holds outside only.
 func (r *Repository) Check(ctx context.Context, nonce string, ttl time.Duration) error {
-	return r.public("check", func() error {
-		c, err := r.presenting(ctx, nonce, ttl)
-		if err != nil {
-			return err
-		}
-		err = r.check(c)
+	return r.present(ctx, "check", nonce, ttl, func(c *call) error {
+		err := c.run(r.session.Do, r.check)
 		if err == nil && r.isLate(c) {
-			err = r.check(c)
+			err = c.run(r.session.Do, r.check)
 		}
 		return err
 	})
 }
 
-func (r *Repository) check(c *call) (outcome error) {
-	err := r.session.Do(c.Context, func(conn session.Conn) error {
-		c.at = r.now()
-		v, found, err := r.look(conn, c.nonce, c.at, c.ttl)
-		if outcome = v.outcome(nil); !found {
-			outcome = ErrUnknown
-		}
-		return err
-	})
-	if err != nil {
-		return err
+func (r *Repository) check(conn session.Conn, c *call) (outcome, err error) {
+	c.at = r.now()
+	v, found, err := r.look(conn, c.nonce, c.at, c.ttl)
+	if !found {
+		return ErrUnknown, err
 	}
-	return outcome
+	return v.outcome(nil), err
 }
 
 // look reads the verdict on a nonce, and reports whether it is in the table.

@@ -11,51 +11,32 @@ import (
 // Consume spends nonce. Of all callers, on all nodes, it returns nil to exactly
 // one: acceptance is one conditional UPDATE, judged by its count of rows.
 //
-// The nonce must have been issued here, never used, not be at or past its
-// expires_at, and have been issued no more than ttl ago and no more than
-// [Tolerance] ahead, all in whole seconds. A ttl under the one it was issued for
-// shortens its life; a longer one does not lengthen it.
+// The nonce must be unused, not at or past its expires_at, and issued no more
+// than ttl ago and no more than [Tolerance] ahead, in whole seconds. A ttl under
+// the one it was issued for shortens its life; a longer one does not lengthen
+// it. However long the call waited for a connection or a row, a nonce that
+// expired meanwhile is ErrExpired, and spent.
 //
 // Rejections satisfy errors.Is(err, ErrRejected): [ErrUnknown], [ErrUsed] and
 // [ErrExpired], in this order where several hold. "" is [ErrMissing], and a
-// malformed nonce (RFC 9449 section 8.1) is ErrUnknown, both without a
-// statement. Answer use_dpop_nonce with a fresh nonce, which [Repository.Rotate]
-// returns.
+// malformed nonce (RFC 9449 section 8.1) ErrUnknown, both without a statement.
+// Answer use_dpop_nonce with a fresh nonce, which [Repository.Rotate] returns.
 //
-// A ttl under one second is ErrTTL. Any other error is a failure of the server
-// (5xx): the nonce may or may not be spent, as where ctx ends while the
-// statement runs, and the client comes back for a new one. A table without its
-// unique index on nonce is such a failure.
-//
-// A nonce is never accepted at or past its expires_at, however long the call
-// waited for a connection or a row: one that expired meanwhile is ErrExpired,
-// and spent.
+// A ttl under one second is [ErrTTL]. Any other error, as of a ctx that ends, is
+// a failure of the server (5xx): the nonce may or may not be spent, and the
+// client comes back for a new one.
 //
 // Call it after everything else about the proof was verified, so that invalid
 // proofs cannot spend nonces.
 func (r *Repository) Consume(ctx context.Context, nonce string, ttl time.Duration) error {
-	return r.public("consume", func() error {
-		c, err := r.presenting(ctx, nonce, ttl)
-		if err != nil {
-			return err
-		}
-		return r.queues.consume.Do(c, r.consume)
+	return r.present(ctx, "consume", nonce, ttl, func(c *call) error {
+		return r.whenDone(c, r.queues.consume.Do(c, r.consume))
 	})
 }
 
-func (r *Repository) consume(c *call) (outcome error) {
-	err := r.session.Do(c.Context, func(conn session.Conn) (err error) {
-		outcome, err = r.spend(conn, c)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return r.whenDone(c, outcome)
-}
+func (r *Repository) consume(c *call) error { return c.run(r.session.Do, r.spend) }
 
-// spend accepts a nonce or finds out why not. The outcome is apart from the
-// error, because a transaction commits with it.
+// spend accepts a nonce or finds out why not.
 func (r *Repository) spend(conn session.Conn, c *call) (outcome, err error) {
 	c.at = r.now()
 	rows, err := conn.Exec(r.sql.Consume, r.judging(session.Values{"nonce": c.nonce}, c.at, c.ttl))
@@ -85,13 +66,8 @@ func (r *Repository) whenDone(c *call, outcome error) error {
 	if outcome != nil || !r.isLate(c) {
 		return outcome
 	}
-	var v verdict
-	err := r.session.Do(c.Context, func(conn session.Conn) (err error) {
-		v, _, err = r.look(conn, c.nonce, r.now(), c.ttl)
-		return err
+	return c.run(r.session.Do, func(conn session.Conn, c *call) (outcome, err error) {
+		v, _, err := r.look(conn, c.nonce, r.now(), c.ttl)
+		return verdict{fresh: v.fresh}.outcome(nil), err
 	})
-	if err == nil && !v.fresh {
-		return ErrExpired
-	}
-	return err
 }

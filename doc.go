@@ -6,10 +6,10 @@
 // [NewRepository] returns the store on an application's own *gorm.DB.
 // [Repository.Issue] hands out a nonce, [Repository.Consume] spends it,
 // [Repository.Rotate] does both for the next request, and [Repository.Sweep]
-// deletes what expired. [Repository.Valid] is for servers that allow reuse
-// inside a window. SQLite, PostgreSQL and MariaDB are known; package dialects
-// tells how to add others.
+// deletes what expired. [Repository.Check] is for servers that allow reuse
+// inside a window. SQLite, PostgreSQL and MariaDB are supported; see package
+// dialects for others.
 //
-// A nonce that an authorization server issued is not one of a resource
-// server's (section 9): give each a table of its own, through [WithTable].
+// A nonce that an authorization server issued is not acceptable at a resource
+// server (section 9): give each a table of its own, through [WithTable].
 package dpopnonce

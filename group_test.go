@@ -17,7 +17,7 @@ func TestCallerThatIsStillThereWins(t *testing.T) {
 	for _, ctx := range []context.Context{ended, context.Background(), context.Background()} {
 		calls = append(calls, &call{Call: batch.Call{Context: ctx}, nonce: "n"})
 	}
-	settle(calls, outcomes{"n": nil})
+	settle(calls, map[string]error{"n": nil})
 	for i, want := range []error{ErrUsed, nil, ErrUsed} {
 		if calls[i].Outcome != want {
 			t.Errorf("caller %d: %v", i, calls[i].Outcome)

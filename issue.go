@@ -14,14 +14,13 @@ import (
 // behind the time of issue, in 44 URL-safe characters. Nonces that were issued
 // before stay good.
 //
-// On PostgreSQL, outside a transaction, the insert is committed with
-// synchronous_commit off, for this statement only: a crash of the server may
-// lose the nonces of its last moments, which costs each of their clients one
-// more challenge. Consume and Rotate always wait for the commit as the server
-// is configured, since a lost acceptance would be a replay.
+// On PostgreSQL, outside a transaction, this statement alone has
+// synchronous_commit off: a crash of the server may lose the nonces of its last
+// moments, which costs each of their clients one more challenge. An acceptance
+// always waits for the disk, since losing it would allow a replay.
 //
-// A ttl under one second is ErrTTL. Any other error is a failure of the
-// database or its context, and no nonce was handed out; call again.
+// A ttl under one second is [ErrTTL]. Any other error is a failure of the
+// server, and no nonce was handed out; call again.
 func (r *Repository) Issue(ctx context.Context, ttl time.Duration) (nonce string, err error) {
 	err = r.public("issue", func() error {
 		c, err := r.newCall(ctx, ttl)
@@ -35,17 +34,11 @@ func (r *Repository) Issue(ctx context.Context, ttl time.Duration) (nonce string
 
 // issue makes the call of an Issue.
 func (r *Repository) issue(c *call) (nonce string, err error) {
-	if err := r.queues.issue.Do(c, r.issueAlone); err != nil {
+	err = r.queues.issue.Do(c, func(c *call) error { return c.run(r.session.Do, r.store) })
+	if err != nil {
 		return "", err
 	}
 	return c.next, nil
-}
-
-func (r *Repository) issueAlone(c *call) error {
-	return r.session.Do(c.Context, func(conn session.Conn) (err error) {
-		c.next, err = r.store(conn, c.ttl)
-		return err
-	})
 }
 
 // maxCollisions is how many new nonces in a row may be in the table already.
@@ -53,21 +46,27 @@ func (r *Repository) issueAlone(c *call) error {
 const maxCollisions = 10
 
 // store inserts a new nonce.
-func (r *Repository) store(conn session.Conn, ttl time.Duration) (string, error) {
+func (r *Repository) store(conn session.Conn, c *call) (outcome, err error) {
 	insert := r.sql.Insert
-	if r.sql.InsertAsync != "" && !conn.InTransaction() {
+	if r.sql.InsertAsync != "" && r.indexed.Load() && !conn.InTransaction() {
 		insert = r.sql.InsertAsync
 	}
 	for n := 0; n < maxCollisions; n++ {
-		row, err := r.mint(ttl)
+		row, err := r.mint(c.ttl)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		if inserted, err := r.insert(conn, insert, &row); err != nil || inserted {
-			return row.Nonce, err
+		inserted, err := r.insert(conn, insert, &row)
+		if err != nil {
+			return nil, err
+		}
+		if inserted {
+			r.indexed.Store(true)
+			c.next = row.Nonce
+			return nil, nil
 		}
 	}
-	return "", fmt.Errorf("%d new nonces in a row are in the table already", maxCollisions)
+	return nil, fmt.Errorf("%d new nonces in a row are in the table already", maxCollisions)
 }
 
 // mint returns the row of a new nonce.

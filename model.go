@@ -10,16 +10,12 @@ import (
 // DPoPNonce is one row of the table dpop_nonces: a nonce that this server issued.
 // UsedAt is nil until the nonce is accepted, and is set exactly once.
 //
-// db.AutoMigrate(&DPoPNonce{}) creates the table, and alters nothing on the
-// one that the Ecto generator of attesto_phoenix made. It serves the default
-// table only; a table named through [WithTable] needs [Repository.Migrate] or
-// [Repository.Schema].
+// db.AutoMigrate(&DPoPNonce{}) creates the default table, and alters nothing on
+// the one that the Ecto generator of attesto_phoenix made. A table named through
+// [WithTable] needs [Repository.Migrate] or [Repository.Schema].
 //
-// Rows that an application writes itself through db.Create or db.Save are
-// stored as the library stores its own: see BeforeCreate and BeforeSave.
-//
-// Every column is named here, so that a naming strategy cannot rename it, and
-// the times carry no type, so that AutoMigrate leaves an existing column alone.
+// Every column is named, so that a naming strategy cannot rename it, and the
+// times have no type, so that AutoMigrate leaves an existing column alone.
 type DPoPNonce struct {
 	ID        uuid.UUID  `gorm:"column:id;type:uuid;primaryKey"`
 	Nonce     string     `gorm:"column:nonce;type:varchar(255);not null;uniqueIndex:dpop_nonces_nonce_index"`

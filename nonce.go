@@ -7,10 +7,9 @@ import (
 	"time"
 )
 
-// wellFormed reports whether nonce can be one that was issued: 1 to 255 of
-// NQCHAR. It is asked before any SQL, because a NUL byte or invalid UTF-8
-// aborts a caller's transaction on PostgreSQL, and collations may take a
-// padded or accented value for the real one.
+// wellFormed reports whether nonce is 1 to 255 characters of NQCHAR. Others never
+// reach the database: a NUL byte or invalid UTF-8 aborts a caller's transaction
+// on PostgreSQL, and collations may take a padded or accented value for another.
 func wellFormed(nonce string) bool {
 	return nonce != "" && len(nonce) <= maxNonce && onlyNQCHAR(nonce)
 }

@@ -3,6 +3,7 @@ package dpopnonce
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/attesto/dpopnonce/dialects"
@@ -13,28 +14,22 @@ import (
 // DefaultTTL is a lifetime for nonces that suits most servers.
 const DefaultTTL = 5 * time.Minute
 
-// Repository stores nonces in one table. It is safe for concurrent use, starts
-// no goroutine, and shares its state with other processes through the database
-// alone.
+// Repository stores nonces in one table. It is safe for concurrent use, and
+// shares its state with other processes through the database alone.
 //
-// The times it stores and compares are UTC, in whole seconds, floored, taken
-// from the process's clock (see [WithClock]). A nonce is never accepted at or
-// past its expires_at, by the clock of the node that judges it: between nodes
-// whose clocks differ, it lives longer or shorter by the difference, and is
-// accepted once in any case.
+// Times are UTC, in whole seconds, floored, by the clock of the process (see
+// [WithClock]). Where the clocks of nodes differ, a nonce lives longer or
+// shorter by the difference, and is accepted once in any case.
 //
-// Its statements are raw SQL on the primary database, so that callbacks,
-// scopes, hooks and naming strategies of the application do not change them.
-// A resolver that the caller selected by name for dbresolver is not kept.
-// They reach the application's GORM logger without their values.
+// Statements are raw SQL on the primary: callbacks, scopes, hooks and naming
+// strategies of the application do not change them, a resolver that the caller
+// selected by name is not kept, and GORM's logger gets them without values.
 //
-// Outside a caller's transaction, statements that failed to serialize are
-// repeated until ctx ends, those that met a deadlock or a lock timeout at most
-// 10 times, and those that were not sent because the connection was broken
-// (driver.ErrBadConn) 3 times. A connection that is not provably the pool
-// itself, such as the one that [gorm.DB.Connection] hands out, counts as a
-// caller's transaction: nothing is repeated there, and the driver's error is
-// found by errors.As.
+// Outside a caller's transaction, what failed to serialize is repeated until ctx
+// ends, what met a deadlock or a lock timeout 10 times, and what was not sent
+// because connections were broken (driver.ErrBadConn) 3 times. A connection that
+// is not provably the pool, as of [gorm.DB.Connection], counts as a caller's
+// transaction: nothing is repeated there, and errors.As finds the driver's error.
 type Repository struct {
 	session    *session.Session
 	err        error // why nothing can run; set by WithTx only
@@ -44,6 +39,7 @@ type Repository struct {
 	sql        dialects.SQL
 	clock      func() time.Time
 	sweepBatch int
+	indexed    *atomic.Bool // an Insert has met the unique index, which InsertAsync takes for granted
 
 	groupCommit bool
 	queues      queues
@@ -109,7 +105,7 @@ func WithSweepBatch(rows int) Option {
 // A nil db or one in DryRun mode, a database without a dialect, and a bad
 // option are errors. Of an option given twice, the last counts.
 func NewRepository(db *gorm.DB, opts ...Option) (*Repository, error) {
-	r := &Repository{table: dialects.Table{Name: defaultTable}, sweepBatch: 1000}
+	r := &Repository{table: dialects.Table{Name: defaultTable}, sweepBatch: 1000, indexed: new(atomic.Bool)}
 	if err := r.configure(db, opts); err != nil {
 		return nil, fmt.Errorf("dpopnonce: new repository: %w", err)
 	}
@@ -152,11 +148,10 @@ func (r *Repository) configure(db *gorm.DB, opts []Option) (err error) {
 // it writes is committed or rolled back with the rest.
 //
 // A rollback un-consumes a nonce, and drops the successor of a Rotate: commit
-// when Rotate returns ErrRejected as well, or Consume inside the transaction and
-// Issue outside. Rejections, duplicates and malformed nonces leave the
-// transaction usable; nothing is repeated in it, and a failure to serialize is
-// the driver's error. Migrate and SweepEvery are errors in a transaction. With
-// a nil or DryRun tx, or one that failed to begin, every call is an error.
+// when Rotate returns ErrRejected as well, or Consume inside and Issue outside.
+// Rejections and duplicates leave the transaction usable; nothing is repeated in
+// it. Migrate and SweepEvery are errors there. With a nil or DryRun tx, or one
+// that failed to begin, every call is an error.
 func (r *Repository) WithTx(tx *gorm.DB) *Repository {
 	clone := *r
 	clone.queues, clone.inTx = queues{}, true

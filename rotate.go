@@ -12,21 +12,19 @@ import (
 // successor, which is good for ttl.
 //
 // A rejection, as of Consume, comes with a successor as well, since the client
-// that is challenged needs one: next is empty only where err is not ErrRejected.
-// Then, as for Consume, nonce may or may not be spent, and there is no successor
-// to hand out. A client's first request needs no branch: "" is ErrMissing beside
-// a successor.
+// that is challenged needs one: next is empty only where err is not ErrRejected,
+// and nonce may or may not be spent then. A client's first request needs no
+// branch: "" is ErrMissing beside a successor.
 //
 // Rotate is one statement on PostgreSQL and one transaction on SQLite. On
 // MariaDB the successor is stored first, by itself: a failure then leaves an
-// unused nonce that nobody was given. Everywhere a failure to store the
-// successor spends nothing. A successor that is in the table already is minted
-// again; nonce is never consumed twice.
+// unused nonce that nobody was given. Nowhere does a failure to store the
+// successor spend nonce.
 func (r *Repository) Rotate(ctx context.Context, nonce string, ttl time.Duration) (next string, err error) {
 	err = r.public("rotate", func() error {
 		c, err := r.presenting(ctx, nonce, ttl)
 		if err == nil {
-			err = r.queues.rotate.Do(c, r.rotate)
+			err = r.whenDone(c, r.queues.rotate.Do(c, r.rotate))
 		}
 		if err != nil && !errors.Is(err, ErrRejected) {
 			return err
@@ -47,34 +45,24 @@ func (r *Repository) Rotate(ctx context.Context, nonce string, ttl time.Duration
 	return next, err
 }
 
-func (r *Repository) rotate(c *call) (outcome error) {
-	var err error
+func (r *Repository) rotate(c *call) error {
 	switch {
 	case c.next != "": // a shared statement has stored it, and passed over the nonce
 		return r.consume(c)
 	case r.sql.Rotate != "":
-		err = r.session.Do(c.Context, func(conn session.Conn) (err error) {
-			outcome, err = r.rotateByOne(conn, c)
-			return err
-		})
+		return c.run(r.session.Do, r.rotateByOne)
 	case r.sql.WritersTakeTurns:
-		err = r.session.Transaction(c.Context, func(conn session.Conn) (err error) {
-			if c.next, err = r.store(conn, c.ttl); err != nil {
-				return err
+		return c.run(r.session.Transaction, func(conn session.Conn, c *call) (outcome, err error) {
+			if _, err := r.store(conn, c); err != nil {
+				return nil, err
 			}
-			outcome, err = r.spend(conn, c)
-			return err
+			return r.spend(conn, c)
 		})
-	default:
-		if err := r.issueAlone(c); err != nil {
-			return err
-		}
-		return r.consume(c)
 	}
-	if err != nil {
+	if err := c.run(r.session.Do, r.store); err != nil {
 		return err
 	}
-	return r.whenDone(c, outcome)
+	return r.consume(c)
 }
 
 // rotateByOne rotates by one statement. The successor is left out if it is in

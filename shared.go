@@ -2,56 +2,61 @@ package dpopnonce
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/attesto/dpopnonce/internal/batch"
 	"github.com/attesto/dpopnonce/internal/session"
 )
 
-// outcomes are those of nonces in a shared statement. One that is left out is
-// not in the table.
-type outcomes map[string]error
-
 // spendAll consumes the nonces of calls and stores rows, their successors, if
 // there are any: all in one commit.
-func (g *group) spendAll(ctx context.Context, calls []*call, rows []DPoPNonce) error {
-	nonces, ttl := presented(calls), calls[0].ttl
+func (r *Repository) spendAll(ctx context.Context, calls []*call, rows []DPoPNonce) error {
+	nonces := make([]string, len(calls))
+	for i, c := range calls {
+		nonces[i] = c.nonce
+	}
+	slices.Sort(nonces) // rows are locked in one order everywhere
+	nonces = slices.Compact(nonces)
+
 	var at time.Time
-	var all outcomes
-	stored := false
-	spend, strategy := g.session.Do, g.bySingle
-	if g.sql.Steps != nil {
-		spend, strategy = g.session.Transaction, g.bySteps
+	var all map[string]error
+	var stored bool
+	spend, strategy := r.session.Do, r.bySingle
+	if r.sql.Shared.Steps != nil {
+		spend, strategy = r.session.Transaction, r.bySteps
 	}
 	err := spend(ctx, func(conn session.Conn) (err error) {
-		at = g.now()
-		values := g.judging(session.Values{"nonces": g.list(nonces)}, at, ttl)
-		all, stored, err = strategy(conn, values, nonces, rows)
+		at, all = r.now(), make(map[string]error, len(nonces))
+		for _, nonce := range nonces {
+			all[nonce] = ErrUnknown // unless the statement finds it
+		}
+		values := r.judging(session.Values{"nonces": nonces}, at, calls[0].ttl)
+		if len(rows) > 0 {
+			r.newRows(values, rows)
+		}
+		stored, err = strategy(conn, values, all, rows)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if now := g.now(); !now.Equal(at) {
-		g.whenAllDone(ctx, all, ttl)
-	}
 	settle(calls, all)
 	for i, c := range calls {
-		if stored {
+		c.at = at
+		if stored && len(rows) > 0 { // else one was in the table already, and each caller issues another
 			c.next = rows[i].Nonce
-		} // else one was in the table already, and each caller issues another
+		}
 	}
 	return nil
 }
 
-// bySingle spends by one statement.
-func (g *group) bySingle(conn session.Conn, values session.Values, nonces []string, rows []DPoPNonce) (all outcomes, stored bool, err error) {
-	sql := g.sql.Single.Consume
+// bySingle spends by one statement, and reports whether it stored rows.
+func (r *Repository) bySingle(conn session.Conn, values session.Values, all map[string]error, rows []DPoPNonce) (stored bool, err error) {
+	sql := r.sql.Shared.Single.Consume
 	if len(rows) > 0 {
-		sql = g.sql.Single.Rotate
-		g.newRows(values, rows)
+		sql = r.sql.Shared.Single.Rotate
 	}
-	all = make(outcomes, len(nonces))
 	err = conn.Rows(sql, values, func(scan func(...any) error) error {
 		var nonce string
 		var accepted bool
@@ -59,116 +64,63 @@ func (g *group) bySingle(conn session.Conn, values session.Values, nonces []stri
 		if err := scan(&nonce, &accepted, &used, &fresh); err != nil {
 			return err
 		}
-		_, known := all[nonce]
 		switch {
 		case nonce == "":
 			stored = accepted
 		case accepted:
 			all[nonce] = nil
-		case !known && used != nil && fresh != nil:
+		case all[nonce] != nil && used != nil && fresh != nil:
 			all[nonce] = verdict{*used, *fresh}.outcome(batch.ErrAlone) // somebody holds its row
 		}
 		return nil
 	})
-	return all, stored, err
+	return stored, err
 }
 
 // bySteps spends by the steps of a transaction. The UPDATE that accepts is the
 // last of them: see session.Transaction.
-func (g *group) bySteps(conn session.Conn, values session.Values, nonces []string, rows []DPoPNonce) (all outcomes, stored bool, err error) {
-	steps := g.sql.Steps
+func (r *Repository) bySteps(conn session.Conn, values session.Values, all map[string]error, rows []DPoPNonce) (stored bool, err error) {
+	steps := r.sql.Shared.Steps
 	if len(rows) > 0 {
-		if err := g.insertAll(conn, steps.Insert, rows); err != nil {
-			return nil, false, err
+		if err := r.insertAll(conn, rows); err != nil {
+			return false, err
 		}
-	}
-	first := steps.Lock
-	if first == "" {
-		first = steps.Consume
-	}
-	ids := make(map[string]string, len(nonces))
-	err = conn.Rows(first, values, func(scan func(...any) error) error {
-		var nonce, id string
-		err := scan(&nonce, &id)
-		ids[nonce] = id
-		return err
-	})
-	if err != nil {
-		return nil, false, err
 	}
 	var locked []string
-	for _, nonce := range nonces {
-		if id, ok := ids[nonce]; ok {
+	err = conn.Rows(steps.Lock, values, func(scan func(...any) error) error {
+		var nonce, id string
+		err := scan(&nonce, &id)
+		if _, asked := all[nonce]; asked { // a collation may find others
+			all[nonce] = nil
 			locked = append(locked, id)
 		}
+		return err
+	})
+	if err == nil && len(locked) < len(all) {
+		err = conn.Rows(r.sql.Shared.Verdicts, values, func(scan func(...any) error) error {
+			var nonce string
+			var v verdict
+			err := scan(&nonce, &v.used, &v.fresh)
+			if all[nonce] != nil {
+				all[nonce] = v.outcome(batch.ErrAlone) // somebody holds its row
+			}
+			return err
+		})
 	}
-	all = outcomes{}
-	if len(locked) < len(nonces) {
-		verdicts, err := g.verdicts(conn, values)
-		if err != nil {
-			return nil, false, err
-		}
-		for nonce, v := range verdicts {
-			all[nonce] = v.outcome(batch.ErrAlone)
-		}
+	if err != nil || steps.Consume == "" || len(locked) == 0 {
+		return true, err
 	}
-	for _, nonce := range nonces {
-		if _, ok := ids[nonce]; ok {
-			all[nonce] = nil
-		}
-	}
-	if steps.Lock == "" || len(locked) == 0 {
-		return all, len(rows) > 0, nil
-	}
-	values["locked"] = g.list(locked)
+	values["locked"] = locked
 	n, err := conn.Exec(steps.Consume, values)
 	if err == nil && n != int64(len(locked)) {
 		err = batch.ErrAlone
 	}
-	return all, len(rows) > 0, err
-}
-
-// verdicts reads the verdicts on the nonces that values name.
-func (g *group) verdicts(conn session.Conn, values session.Values) (map[string]verdict, error) {
-	all := map[string]verdict{}
-	err := conn.Rows(g.sql.Verdicts, values, func(scan func(...any) error) error {
-		var nonce string
-		var v verdict
-		err := scan(&nonce, &v.used, &v.fresh)
-		all[nonce] = v
-		return err
-	})
-	return all, err
-}
-
-// whenAllDone judges accepted nonces again, after the clock's second changed
-// while their statement ran: see Repository.whenDone.
-func (g *group) whenAllDone(ctx context.Context, all outcomes, ttl time.Duration) {
-	var accepted []string
-	for nonce, outcome := range all {
-		if outcome == nil {
-			accepted = append(accepted, nonce)
-			all[nonce] = ErrExpired
-		}
-	}
-	if len(accepted) == 0 {
-		return
-	}
-	var verdicts map[string]verdict
-	err := g.session.Do(ctx, func(conn session.Conn) (err error) {
-		verdicts, err = g.verdicts(conn, g.judging(session.Values{"nonces": g.list(accepted)}, g.now(), ttl))
-		return err
-	})
-	for _, nonce := range accepted {
-		if err != nil || verdicts[nonce].fresh {
-			all[nonce] = err
-		}
-	}
+	return true, err
 }
 
 // settle gives every call its outcome. Of those that present one nonce one is
 // accepted, and one that has not given up if there is one.
-func settle(calls []*call, all outcomes) {
+func settle(calls []*call, all map[string]error) {
 	winners := make(map[string]*call, len(calls))
 	for _, c := range calls {
 		if w := winners[c.nonce]; w == nil || w.Context.Err() != nil && c.Context.Err() == nil {
@@ -176,13 +128,8 @@ func settle(calls []*call, all outcomes) {
 		}
 	}
 	for _, c := range calls {
-		outcome, found := all[c.nonce]
-		switch {
-		case !found:
-			outcome = ErrUnknown
-		case outcome == nil && winners[c.nonce] != c:
-			outcome = ErrUsed
+		if c.Outcome = all[c.nonce]; c.Outcome == nil && winners[c.nonce] != c {
+			c.Outcome = ErrUsed
 		}
-		c.Outcome = outcome
 	}
 }

@@ -13,8 +13,7 @@ import (
 // Sweep deletes the rows that expired before the current second, in batches of
 // [WithSweepBatch] rows, each a statement of its own, and returns how many it
 // deleted. Any number of nodes may sweep at once; rows that another transaction
-// holds or has just changed are left for the next sweep where the database locks
-// rows.
+// holds or has just changed are left for the next sweep.
 //
 // A nonce whose row was swept is ErrUnknown from then on. When ctx ends, Sweep
 // returns what it deleted so far and an error that wraps ctx's; after any other

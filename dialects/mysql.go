@@ -78,13 +78,13 @@ func (mysql) SQL() SQL {
 		// The callers compare the nonces that are returned byte for byte: a
 		// collation may match others.
 		Shared: &Shared{
+			Issue: `
+				INSERT INTO {table} (id, nonce, issued_at, expires_at)
+				VALUES @rows`,
 			Verdicts: `
 				SELECT nonce, used_at IS NOT NULL, {fresh}
 				FROM {table} FORCE INDEX ({nonce_index}) WHERE nonce IN @nonces`,
 			Steps: &Steps{
-				Insert: `
-					INSERT INTO {table} (id, nonce, issued_at, expires_at)
-					VALUES @rows`,
 				Lock: `
 					SELECT nonce, id FROM {table} FORCE INDEX ({nonce_index})
 					WHERE nonce IN @nonces AND used_at IS NULL AND {fresh}

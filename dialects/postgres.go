@@ -64,12 +64,12 @@ func (postgres) SQL() SQL {
 				ORDER BY expires_at LIMIT @limit FOR UPDATE SKIP LOCKED))
 			AND (expires_at < @now) IS TRUE`,
 
-		// The setting is the transaction's: in autocommit, this statement's.
+		// The setting is the transaction's: in autocommit, this statement's. ON
+		// CONFLICT would cost a lookup and a WAL record more.
 		InsertAsync: `
 			INSERT INTO {table} (id, nonce, issued_at, expires_at)
 			SELECT @id, @nonce, @issued_at, @expires_at
-			WHERE set_config('synchronous_commit', 'off', true) = 'off'
-			ON CONFLICT (nonce) DO NOTHING`,
+			WHERE set_config('synchronous_commit', 'off', true) = 'off'`,
 
 		// What is found is as of the statement's snapshot, in which a row may look
 		// unused and fresh after another caller has won.
@@ -95,17 +95,17 @@ func (postgres) SQL() SQL {
 		Isolation: sql.LevelReadCommitted,
 
 		Shared: &Shared{
+			Issue: `
+				INSERT INTO {table} (id, nonce, issued_at, expires_at)
+				SELECT n.id, n.nonce, @issued_at, @expires_at
+				FROM set_config('synchronous_commit', 'off', true),
+					unnest(@ids::uuid[], @nexts::text[]) AS n (id, nonce)
+				ON CONFLICT (nonce) DO NOTHING`,
 			List: textArray,
 			Verdicts: `
 				SELECT nonce, used_at IS NOT NULL, {fresh}
 				FROM {table} WHERE nonce = ANY (@nonces::text[])`,
 			Single: &Single{
-				Issue: `
-					INSERT INTO {table} (id, nonce, issued_at, expires_at)
-					SELECT n.id, n.nonce, @issued_at, @expires_at
-					FROM set_config('synchronous_commit', 'off', true),
-						unnest(@ids::uuid[], @nexts::text[]) AS n (id, nonce)
-					ON CONFLICT (nonce) DO NOTHING`,
 				Consume: `WITH ` + spendAll + verdictAll,
 				Rotate: `WITH ` + spendAll + `, stored AS (
 						INSERT INTO {table} (id, nonce, issued_at, expires_at)

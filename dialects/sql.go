@@ -53,7 +53,9 @@ type SQL struct {
 	// The rest is optional.
 
 	// InsertAsync is Insert as a transaction of its own that does not wait for
-	// the disk. It is never sent inside of another transaction.
+	// the disk. It is never sent inside of another transaction, and only after an
+	// Insert, which has met the unique index: a nonce that is in the table may be
+	// a DuplicateNonce or a DuplicateKey.
 	InsertAsync string
 
 	// Rotate is Consume and an Insert of @next, @id, @issued_at and @expires_at
@@ -74,8 +76,8 @@ type SQL struct {
 	Shared *Shared
 }
 
-// Shared has the statements that serve many callers at once, by one of two
-// strategies: Single, or Steps. Their lists are:
+// Shared has the statements that serve many callers at once, and spends by one
+// of two strategies: Single, or Steps. Their lists are:
 //
 //	@nonces       what the callers present, each once, sorted
 //	@ids, @nexts  the ids and nonces of new rows
@@ -85,6 +87,10 @@ type SQL struct {
 // Rows that another transaction holds must be passed over, where rows are
 // locked.
 type Shared struct {
+	// Issue is Insert for @ids and @nexts, or for @rows. Under Single it need not
+	// wait for the disk; under Steps it is also the first step.
+	Issue string
+
 	// Verdicts is Verdict for all @nonces: rows of nonce, used and fresh.
 	Verdicts string
 
@@ -96,12 +102,8 @@ type Shared struct {
 	Steps  *Steps
 }
 
-// Single serves each call by one statement that does it all, and is committed
-// by itself.
+// Single spends by one statement that does it all, and is committed by itself.
 type Single struct {
-	// Issue is InsertAsync for @ids and @nexts.
-	Issue string
-
 	// Consume is Consume and Verdict for all @nonces: rows of nonce, accepted,
 	// used and fresh. For a nonce that is accepted, other rows do not count.
 	Consume string
@@ -111,18 +113,16 @@ type Single struct {
 	Rotate string
 }
 
-// Steps serves each call by the steps of one transaction, in this order, with
-// Verdicts before the last one where a nonce was not returned.
+// Steps spends by the steps of one transaction: Issue, if there are new rows,
+// Lock, Verdicts, if Lock left a nonce out, and Consume.
 type Steps struct {
-	// Insert is Insert for @rows.
-	Insert string
-
-	// Lock locks the rows of @nonces that are unused and {fresh}, in the order of
-	// their nonces, and returns their nonces and ids.
+	// Lock returns the nonces and ids of the rows of @nonces that are unused and
+	// {fresh}, and locks them in the order of their nonces; without a Consume, it
+	// sets their used_at to @now as well.
 	Lock string
 
-	// Consume sets used_at to @now for the rows of @locked. Without a Lock, it
-	// is Consume for all @nonces, and returns the nonces and ids that it changed.
+	// Consume sets used_at to @now for the rows of @locked, if they are still
+	// unused and {fresh}. It may be empty.
 	Consume string
 }
 
@@ -150,16 +150,15 @@ func (s *SQL) each(do func(name string, text *string, values string, required bo
 	if s.Shared == nil {
 		return
 	}
+	do("Shared.Issue", &s.Shared.Issue, "rows ids nexts"+row, true)
 	do("Shared.Verdicts", &s.Shared.Verdicts, "nonces "+rule, true)
 	if single := s.Shared.Single; single != nil {
-		do("Shared.Single.Issue", &single.Issue, "ids nexts"+row, true)
 		do("Shared.Single.Consume", &single.Consume, "nonces "+rule, true)
 		do("Shared.Single.Rotate", &single.Rotate, "nonces ids nexts"+row+rule, true)
 	}
 	if steps := s.Shared.Steps; steps != nil {
-		do("Shared.Steps.Insert", &steps.Insert, "rows", true)
-		do("Shared.Steps.Lock", &steps.Lock, "nonces "+rule, false)
-		do("Shared.Steps.Consume", &steps.Consume, "nonces locked "+rule, true)
+		do("Shared.Steps.Lock", &steps.Lock, "nonces "+rule, true)
+		do("Shared.Steps.Consume", &steps.Consume, "locked "+rule, false)
 	}
 }
 

@@ -56,15 +56,15 @@ func (sqlite) SQL() SQL {
 		WritersTakeTurns: true,
 
 		Shared: &Shared{
+			Issue: `
+				INSERT INTO {table} (id, nonce, issued_at, expires_at)
+				VALUES @rows
+				ON CONFLICT (nonce) DO NOTHING`,
 			Verdicts: `
 				SELECT nonce, used_at IS NOT NULL, {fresh}
 				FROM {table} WHERE nonce COLLATE BINARY IN @nonces`,
 			Steps: &Steps{
-				Insert: `
-					INSERT INTO {table} (id, nonce, issued_at, expires_at)
-					VALUES @rows
-					ON CONFLICT (nonce) DO NOTHING`,
-				Consume: `
+				Lock: `
 					UPDATE {table} SET used_at = @now
 					WHERE nonce COLLATE BINARY IN @nonces AND used_at IS NULL AND {fresh}
 					RETURNING nonce, id`,

@@ -27,7 +27,7 @@ func (c Conn) InTransaction() bool {
 
 // Exec runs a statement and returns how many rows it changed.
 func (c Conn) Exec(sql string, values Values) (int64, error) {
-	b, err := c.session.statements[sql].bind(values)
+	b, err := c.session.bind(sql, values)
 	if err != nil {
 		return 0, err
 	}
@@ -50,7 +50,7 @@ func (c Conn) Row(sql string, values Values, dest ...any) (found bool, err error
 
 // Rows runs a statement and calls each with what scans a row, for all rows.
 func (c Conn) Rows(sql string, values Values, each func(scan func(dest ...any) error) error) error {
-	b, err := c.session.statements[sql].bind(values)
+	b, err := c.session.bind(sql, values)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ type Session struct {
 	dialect    dialects.Dialect
 	table      string
 	isolation  sql.IsolationLevel
+	list       func([]string) any // how a list is bound; nil: as IN expects it
 	statements map[string]statement
 
 	// InTransaction says that statements may be in a transaction of the caller's.
@@ -35,6 +36,9 @@ type Session struct {
 // in db is changed.
 func New(db *gorm.DB, d dialects.Dialect, s dialects.SQL, table dialects.Table) *Session {
 	all := &Session{dialect: d, table: table.String(), isolation: s.Isolation, statements: map[string]statement{}}
+	if s.Shared != nil {
+		all.list = s.Shared.List
+	}
 	for _, text := range s.Texts() {
 		all.statements[text] = parse(text)
 	}

@@ -7,11 +7,13 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// Values are what a statement binds, by the names that it gives them.
+// Values are what a statement binds, by the names that it gives them. A []string
+// is a list.
 type Values map[string]any
 
-// Rows is a value for an INSERT ... VALUES of many rows.
-type Rows [][]any
+// Rows is a value for an INSERT ... VALUES of many rows, by columns: a list has a
+// value for each row, and the first column is one; other values are all rows'.
+type Rows []any
 
 // A statement is SQL, cut at its named values: text, name, text, and so on.
 type statement struct {
@@ -29,13 +31,20 @@ func parse(sql string) statement {
 	return s
 }
 
-// bind returns s with its values, in order.
-func (s statement) bind(values Values) (bound, error) {
-	b := bound{texts: s.texts, values: make([]any, len(s.names))}
-	for i, name := range s.names {
+// bind returns a statement with its values, in order.
+func (s *Session) bind(sql string, values Values) (bound, error) {
+	st, ok := s.statements[sql]
+	if !ok {
+		return bound{}, fmt.Errorf("unknown statement %q", sql)
+	}
+	b := bound{texts: st.texts, values: make([]any, len(st.names))}
+	for i, name := range st.names {
 		v, ok := values[name]
 		if !ok {
 			return b, fmt.Errorf("no value for @%s", name)
+		}
+		if list, ok := v.([]string); ok && s.list != nil {
+			v = s.list(list)
 		}
 		b.values[i] = v
 	}
@@ -59,18 +68,24 @@ func (b bound) Build(to clause.Builder) {
 	}
 }
 
-// add writes one value. GORM would put the rows of an INSERT between one more
-// pair of parentheses.
+// add writes one value.
 func add(to clause.Builder, value any) {
-	rows, ok := value.(Rows)
+	columns, ok := value.(Rows)
 	if !ok {
 		to.AddVar(to, value)
 		return
 	}
-	for i, row := range rows {
+	for i := range columns[0].([]string) {
 		if i > 0 {
 			_ = to.WriteByte(',')
 		}
-		to.AddVar(to, row)
+		row := make([]any, len(columns))
+		for j, column := range columns {
+			row[j] = column
+			if list, ok := column.([]string); ok {
+				row[j] = list[i]
+			}
+		}
+		to.AddVar(to, row) // between parentheses
 	}
 }
