@@ -3,8 +3,9 @@ package dialecttest
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"encoding/hex"
-	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -16,23 +17,23 @@ import (
 
 var ctx = context.Background()
 
-// noon is when every case begins.
+// noon is the time at which every case begins.
 var noon = time.Date(2026, 3, 29, 12, 0, 0, 0, time.UTC)
 
-// env is what a case works with: a database, a new table in it, a repository
-// on that table and the repository's clock.
+// An env is what a case works with: a database, a new table in it, a
+// repository on that table, and the repository's clock.
 type env struct {
 	*dpopnonce.Repository
+	database
 	db    *gorm.DB
-	has   features
 	table string
 	clock *clock
 	opts  []dpopnonce.Option
 }
 
-func newEnv(t *testing.T, has features, db *gorm.DB, opts []dpopnonce.Option) *env {
-	e := &env{db: db, has: has, clock: &clock{now: noon}, opts: opts}
-	e.table = newName()
+func newEnv(t *testing.T, d database, db *gorm.DB, opts []dpopnonce.Option) *env {
+	t.Helper()
+	e := &env{database: d, db: db, table: newName(), clock: &clock{now: noon}, opts: opts}
 	e.Repository = e.repository(t, db)
 	migrate(t, e.Repository)
 	e.dropLater(t, e.table)
@@ -48,7 +49,8 @@ func newName() string {
 	return "dpop_nonces_" + hex.EncodeToString(random[:])
 }
 
-// repository returns one more on the case's table, or as opts have it.
+// repository returns another repository, on the case's table unless opts name
+// a different one.
 func (e *env) repository(t testing.TB, db *gorm.DB, opts ...dpopnonce.Option) *dpopnonce.Repository {
 	t.Helper()
 	all := append([]dpopnonce.Option(nil), e.opts...)
@@ -75,7 +77,19 @@ func (e *env) dropLater(t *testing.T, table string) {
 	})
 }
 
-// exec and count run plain SQL, which an application's callbacks leave alone.
+// dropNonceIndex leaves the case's table without its unique index.
+func (e *env) dropNonceIndex(t *testing.T) {
+	t.Helper()
+	drop := "DROP INDEX " + e.nonceIndex()
+	if e.dropIndex != "" {
+		drop = fmt.Sprintf(e.dropIndex, e.nonceIndex(), e.table)
+	}
+	wantIs(t, e.exec(drop), nil)
+}
+
+func (e *env) nonceIndex() string { return e.table + "_nonce_index" }
+
+// exec and count run plain SQL, which an application's callbacks do not change.
 func (e *env) exec(sql string, values ...any) error {
 	return e.db.Session(&gorm.Session{NewDB: true}).Exec(sql, values...).Error
 }
@@ -90,12 +104,17 @@ func (e *env) count(t testing.TB, where string, values ...any) (n int) {
 	return n
 }
 
+func (e *env) rows(t testing.TB) int {
+	t.Helper()
+	return e.count(t, "1 = 1")
+}
+
 func (e *env) used(t testing.TB, nonce string) bool {
 	t.Helper()
 	return e.count(t, "nonce = ? AND used_at IS NOT NULL", nonce) > 0
 }
 
-// issue stores a new nonce that is good for ttl.
+// issue stores a new nonce that lives for ttl.
 func (e *env) issue(t testing.TB, ttl time.Duration) string {
 	t.Helper()
 	nonce, err := e.Issue(ctx, ttl)
@@ -105,7 +124,16 @@ func (e *env) issue(t testing.TB, ttl time.Duration) string {
 	return nonce
 }
 
-// store inserts a nonce with instants of the case's choice.
+func (e *env) issueMany(t testing.TB, n int, ttl time.Duration) []string {
+	t.Helper()
+	nonces := make([]string, n)
+	for i := range nonces {
+		nonces[i] = e.issue(t, ttl)
+	}
+	return nonces
+}
+
+// store inserts a nonce with the given instants.
 func (e *env) store(t testing.TB, nonce string, issued, expires time.Time) {
 	t.Helper()
 	if _, err := e.Insert(ctx, changeset(nonce, issued, expires)); err != nil {
@@ -118,10 +146,25 @@ func changeset(nonce string, issued, expires time.Time) dpopnonce.Changeset {
 		dpopnonce.IssueAttrs{Nonce: nonce, IssuedAt: issued, ExpiresAt: expires})
 }
 
-// consume spends nonce with a ttl so long that expires_at decides.
-func (e *env) consume(nonce string) error { return e.Consume(ctx, nonce, 24*time.Hour) }
+// longTTL is so long that expires_at decides.
+const longTTL = 24 * time.Hour
 
-// clock is set by the case, in place of waiting.
+func (e *env) consume(nonce string) error { return e.Consume(ctx, nonce, longTTL) }
+
+func (e *env) check(nonce string) error { return e.Check(ctx, nonce, longTTL) }
+
+// hold locks the row of nonce in a transaction of its own, and nothing else:
+// at REPEATABLE READ, MariaDB would also lock the gap before the row.
+func (e *env) hold(t *testing.T, nonce string) *gorm.DB {
+	t.Helper()
+	tx := e.db.Begin(&sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	wantIs(t, tx.Error, nil)
+	t.Cleanup(func() { tx.Rollback() })
+	wantIs(t, tx.Exec("SELECT id FROM "+e.table+" WHERE nonce = ? FOR UPDATE", nonce).Error, nil)
+	return tx
+}
+
+// A clock shows the time that the case sets, so that no case waits.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -137,62 +180,4 @@ func (c *clock) Set(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = t
-}
-
-// wantIs fails unless err is want; a nil want wants no error.
-func wantIs(t testing.TB, err, want error) {
-	t.Helper()
-	if !errors.Is(err, want) {
-		t.Fatalf("got %v, want %v", err, want)
-	}
-}
-
-// wantFailure fails unless err is a failure of the server.
-func wantFailure(t testing.TB, err error) {
-	t.Helper()
-	if err == nil || errors.Is(err, dpopnonce.ErrRejected) {
-		t.Fatalf("got %v, want a failure that is no rejection", err)
-	}
-}
-
-// watch calls fn before each statement of db that gorm runs, until the case
-// ends: raw ones and those that return rows.
-func watch(t *testing.T, db *gorm.DB, fn func(*gorm.DB)) {
-	t.Helper()
-	name := "dialecttest:" + newName()
-	for _, p := range []interface {
-		Remove(string) error
-	}{db.Callback().Raw(), db.Callback().Row()} {
-		p := p
-		t.Cleanup(func() {
-			if err := p.Remove(name); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	err := db.Callback().Raw().Before("gorm:raw").Register(name, fn)
-	if err == nil {
-		err = db.Callback().Row().Before("gorm:row").Register(name, fn)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// statements collects the SQL of db, in order.
-func statements(t *testing.T, db *gorm.DB) func() []string {
-	var mu sync.Mutex
-	var all []string
-	watch(t, db, func(tx *gorm.DB) {
-		mu.Lock()
-		defer mu.Unlock()
-		all = append(all, tx.Statement.SQL.String())
-	})
-	return func() []string {
-		mu.Lock()
-		defer mu.Unlock()
-		taken := all
-		all = nil
-		return taken
-	}
 }

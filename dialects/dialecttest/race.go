@@ -11,22 +11,21 @@ import (
 // callers is how many goroutines compete.
 const callers = 32
 
-// race calls fn on many goroutines at the same moment and returns what each
-// got.
+// race calls fn on n goroutines at the same moment and returns the error of
+// each.
 func race(n int, fn func(i int) error) []error {
 	errs := make([]error, n)
 	start := make(chan struct{})
 	var ready, done sync.WaitGroup
+	ready.Add(n)
+	done.Add(n)
 	for i := 0; i < n; i++ {
-		i := i
-		ready.Add(1)
-		done.Add(1)
-		go func() {
+		go func(i int) {
 			defer done.Done()
 			ready.Done()
 			<-start
 			errs[i] = fn(i)
-		}()
+		}(i)
 	}
 	ready.Wait()
 	close(start)
@@ -34,8 +33,8 @@ func race(n int, fn func(i int) error) []error {
 	return errs
 }
 
-// connect opens a connection for every caller before the race, as far as the
-// pool allows, so that none of them waits for another's.
+// connect opens a connection for every caller before a race, as far as the
+// pool allows, so that no caller waits for another's.
 func connect(t testing.TB, db *gorm.DB) {
 	t.Helper()
 	pool, err := db.DB()

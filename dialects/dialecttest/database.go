@@ -1,0 +1,154 @@
+package dialecttest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/attesto/dpopnonce"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// abilities are what a database, its session and its dialect can do. A case
+// names those it needs.
+type abilities uint
+
+const (
+	rowLocks           abilities = 1 << iota // a transaction locks single rows, and others can skip them
+	freeSerializable                         // a read under SERIALIZABLE blocks no writer
+	collations                               // a column can have a collation that ignores case
+	storedFractions                          // the suite knows how an instant with a fraction is stored
+	schemas                                  // a table can be in a schema
+	insertNeedsIndex                         // Insert fails without the unique index
+	bindsUTC                                 // the driver stores a time.Time as the instant that it is
+	hooks                                    // the session runs the model's hooks
+	savepoints                               // a nested transaction is a savepoint
+	groupCommit                              // the dialect has shared statements
+	oneStatementRotate                       // a Rotate is one statement, alone and shared, accepted and rejected
+	lockThenUpdate                           // a shared transaction locks rows, and updates them last
+)
+
+func (a abilities) can(needed abilities) bool { return a&needed == needed }
+
+// A database holds what differs between databases. The zero value serves a
+// database that the suite does not know.
+type database struct {
+	abilities
+	dialect abilities // of the library's dialect for it, not of one that the options select
+
+	dropIndex  string                        // format for the names of an index and its table; "" needs only the index
+	ignoreCase []string                      // SQL that makes the collation of the nonce column ignore case
+	schema     func(*testing.T, *env) string // returns a schema to put a table in
+	fraction   string                        // time layout in which a UTC instant with a fraction is stored
+	boundText  string                        // SQL that returns an instant as the driver bound it; "" if that is always UTC
+
+	setLockTimeout, resetLockTimeout string // SQL that makes a transaction's waits for locks short
+	lockTimeoutCode                  string // the driver's code for a wait that was too long
+	serializationCode                string // the driver's code for a failure to serialize
+}
+
+var databases = map[string]database{
+	"postgres": {
+		abilities:         rowLocks | freeSerializable | storedFractions | schemas | insertNeedsIndex,
+		dialect:           oneStatementRotate,
+		schema:            newSchema,
+		fraction:          "2006-01-02 15:04:05.00+00",
+		setLockTimeout:    "SET LOCAL lock_timeout = '10ms'",
+		lockTimeoutCode:   "55P03",
+		serializationCode: "40001",
+	},
+	"sqlite": {
+		abilities: collations | storedFractions | schemas | insertNeedsIndex,
+		ignoreCase: []string{
+			"DROP TABLE ?",
+			`CREATE TABLE ? (id TEXT PRIMARY KEY, nonce TEXT NOT NULL COLLATE NOCASE,
+				issued_at datetime NOT NULL, expires_at datetime NOT NULL, used_at datetime)`,
+		},
+		schema:   func(*testing.T, *env) string { return "main" },
+		fraction: "2006-01-02 15:04:05.00+00:00",
+	},
+	"mysql": {
+		abilities: rowLocks | collations | storedFractions | schemas | lockThenUpdate,
+		dropIndex: "DROP INDEX %s ON %s",
+		ignoreCase: []string{
+			"ALTER TABLE ? MODIFY nonce varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL",
+		},
+		schema:            func(_ *testing.T, e *env) string { return e.db.Migrator().CurrentDatabase() },
+		fraction:          "2006-01-02 15:04:05.00",
+		boundText:         "SELECT CAST(? AS CHAR)", // with loc= in the DSN, the wall clock of that zone
+		setLockTimeout:    "SET SESSION innodb_lock_wait_timeout = 1",
+		resetLockTimeout:  "SET SESSION innodb_lock_wait_timeout = DEFAULT",
+		lockTimeoutCode:   "1205",
+		serializationCode: "1020",
+	},
+}
+
+// databaseOf finds out what the suite can ask of db.
+func databaseOf(t *testing.T, db *gorm.DB, opts []dpopnonce.Option) database {
+	t.Helper()
+	d := databases[db.Dialector.Name()]
+	add := func(can bool, a abilities) {
+		if can {
+			d.abilities |= a
+		}
+	}
+	_, noGroupCommit := dpopnonce.NewRepository(db, append(opts[:len(opts):len(opts)], dpopnonce.WithGroupCommit())...)
+	add(noGroupCommit == nil, groupCommit)
+	add(!selectDialect(opts, db), d.dialect)
+	add(d.boundText == "" || d.boundInUTC(t, db), bindsUTC)
+	add(!db.Statement.SkipHooks, hooks)
+	_, nests := db.Dialector.(gorm.SavePointerDialectorInterface)
+	add(nests && !db.DisableNestedTransaction, savepoints)
+	return d
+}
+
+// selectDialect reports whether opts select a dialect: if so, they work on a
+// database that the library does not know.
+func selectDialect(opts []dpopnonce.Option, db *gorm.DB) bool {
+	db = db.Session(&gorm.Session{NewDB: true})
+	db.Dialector = nameless{db.Dialector}
+	_, err := dpopnonce.NewRepository(db, opts...)
+	return err == nil
+}
+
+type nameless struct{ gorm.Dialector }
+
+func (nameless) Name() string { return "" }
+
+func (d database) boundInUTC(t *testing.T, db *gorm.DB) bool {
+	t.Helper()
+	var bound string
+	if err := db.Raw(d.boundText, noon).Row().Scan(&bound); err != nil {
+		t.Fatal(err)
+	}
+	return len(bound) >= 19 && bound[:19] == noon.Format("2006-01-02 15:04:05")
+}
+
+// newSchema creates a schema that the case drops.
+func newSchema(t *testing.T, e *env) string {
+	t.Helper()
+	name := clause.Table{Name: "auth_" + newName()}
+	wantIs(t, e.exec("CREATE SCHEMA ?", name), nil)
+	t.Cleanup(func() {
+		if err := e.exec("DROP SCHEMA ? CASCADE", name); err != nil {
+			t.Error(err)
+		}
+	})
+	return name.Name
+}
+
+// driverCode returns the code of the driver's own error in err: an SQLSTATE,
+// or the number in the text of MySQL's.
+func driverCode(err error) string {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if state, ok := err.(interface{ SQLState() string }); ok {
+			return state.SQLState()
+		}
+		var number int
+		if _, scan := fmt.Sscanf(err.Error(), "Error %d", &number); scan == nil {
+			return fmt.Sprint(number)
+		}
+	}
+	return ""
+}

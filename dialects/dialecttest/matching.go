@@ -1,0 +1,108 @@
+package dialecttest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/attesto/dpopnonce"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+var matchingCases = []testCase{
+	{name: "matches a nonce byte for byte", run: matchesBytes},
+	{name: "matches byte for byte under any collation", run: matchesBytesUnderCollation, needs: collations},
+	{name: "accepts a nonce of 255 characters", run: longestNonce},
+	{name: "refuses malformed nonces without a statement", run: malformedSendNothing},
+	{name: "refuses malformed nonces in a usable transaction", run: malformedInTransaction},
+	{name: "answers a malformed Rotate with one Issue", run: malformedRotate},
+}
+
+var likeABCDEF = []string{"ABCDEF", "abcdef", "abcDEF ", " abcDEF", "abcDEF\t", "\u00e1bcDEF", "abcDE\uff26", "abcDEF\x00"}
+
+func matchesBytes(t *testing.T, e *env) {
+	e.store(t, "abcDEF", noon, noon.Add(time.Minute))
+	for _, like := range likeABCDEF {
+		wantIs(t, e.consume(like), dpopnonce.ErrUnknown)
+		wantIs(t, e.check(like), dpopnonce.ErrUnknown)
+	}
+	wantIs(t, e.check("abcDEF"), nil)
+	wantIs(t, e.consume("abcDEF"), nil)
+}
+
+func matchesBytesUnderCollation(t *testing.T, e *env) {
+	for _, sql := range e.ignoreCase {
+		wantIs(t, e.exec(sql, clause.Table{Name: e.table}), nil)
+	}
+	migrate(t, e.Repository)
+	matchesBytes(t, e)
+}
+
+func longestNonce(t *testing.T, e *env) {
+	longest := strings.Repeat("~", 255)
+	e.store(t, longest, noon, noon.Add(time.Minute))
+	wantIs(t, e.check(longest), nil)
+	wantIs(t, e.consume(longest), nil)
+	wantIs(t, e.consume(longest), dpopnonce.ErrUsed)
+}
+
+// malformed are values that cannot be nonces.
+var malformed = []string{
+	"", " ", "a b", "\u00e1", strings.Repeat("a", 256), "nul\x00", "\x00", "\xff\xfe", "quote\"", "back\\slash", "\x7f", "line\n",
+}
+
+// wantMalformed fails unless err is the rejection of a malformed nonce. The
+// empty one means that there is none.
+func wantMalformed(t *testing.T, nonce string, err error) {
+	t.Helper()
+	want := dpopnonce.ErrUnknown
+	if nonce == "" {
+		want = dpopnonce.ErrMissing
+	}
+	if !errors.Is(err, want) || !errors.Is(err, dpopnonce.ErrRejected) {
+		t.Fatalf("%q: got %v, want %v", nonce, err, want)
+	}
+}
+
+func malformedSendNothing(t *testing.T, e *env) {
+	sent := statements(t, e.db)
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	for _, nonce := range malformed {
+		for _, ctx := range []context.Context{ctx, ended} { // only a statement looks at it
+			wantMalformed(t, nonce, e.Check(ctx, nonce, time.Minute))
+			wantMalformed(t, nonce, e.Consume(ctx, nonce, time.Minute))
+		}
+	}
+	wantNoStatement(t, sent)
+}
+
+func malformedInTransaction(t *testing.T, e *env) {
+	nonce := e.issue(t, time.Minute)
+	for _, malformed := range malformed {
+		wantIs(t, e.db.Transaction(func(tx *gorm.DB) error {
+			r := e.WithTx(tx)
+			wantMalformed(t, malformed, r.Consume(ctx, malformed, time.Minute))
+			wantMalformed(t, malformed, r.Check(ctx, malformed, time.Minute))
+			_, err := r.Issue(ctx, time.Minute)
+			return err
+		}), nil)
+	}
+	wantIs(t, e.consume(nonce), nil)
+}
+
+func malformedRotate(t *testing.T, e *env) {
+	sent := statements(t, e.db)
+	for _, nonce := range malformed {
+		next, err := e.Rotate(ctx, nonce, time.Minute)
+		wantMalformed(t, nonce, err)
+		if all := sent(); len(all) != 1 {
+			t.Fatalf("%q: sent %q", nonce, all)
+		}
+		wantIs(t, e.consume(next), nil)
+		sent()
+	}
+}
