@@ -7,6 +7,7 @@ import (
 	_ "time/tzdata" // for Berlin, if the machine has no zones
 
 	"github.com/attesto/dpopnonce"
+	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
 
@@ -19,6 +20,8 @@ var freshnessCases = []testCase{
 	{name: "rejects a nonce issued beyond Tolerance ahead", run: aheadOfTolerance},
 	{name: "floors stored fractions of a second", run: floorsFractions, needs: storedFractions},
 	{name: "compares instants in any time zone", run: timeZones},
+	{name: "rejects what expires during the call", run: expiresDuringCall},
+	{name: "rejects what expires during a shared call", run: expiresDuringSharedCall, needs: groupCommit},
 }
 
 func expiresAt(t *testing.T, e *env) {
@@ -123,5 +126,44 @@ func timeZones(t *testing.T, e *env) {
 		wantIs(t, e.Check(ctx, nonce, 59*time.Second), nil)
 		wantIs(t, e.Consume(ctx, nonce, 59*time.Second), nil)
 		wantIs(t, e.consume(other), nil)
+	}
+}
+
+// expiresDuringCall moves the clock while a statement is under way, as if the
+// statement had waited for a lock. A nonce that is still fresh then is accepted.
+func expiresDuringCall(t *testing.T, e *env) {
+	var done time.Time
+	watch(t, e.db, func(*gorm.DB) {
+		if !done.IsZero() {
+			e.clock.Set(done)
+		}
+	})
+	for _, p := range []presenter{checking, consuming, rotating} {
+		for life, want := range map[time.Duration]error{time.Minute: dpopnonce.ErrExpired, time.Minute + time.Second: nil} {
+			done = time.Time{}
+			e.clock.Set(noon)
+			alone, inside := e.issue(t, life), e.issue(t, life)
+			done = noon.Add(time.Minute)
+			wantIs(t, p.present(ctx, e.Repository, alone, time.Hour), want)
+			e.clock.Set(noon)
+			wantIs(t, e.db.Transaction(func(tx *gorm.DB) error {
+				wantIs(t, p.present(ctx, e.WithTx(tx), inside, time.Hour), want)
+				return nil
+			}), nil)
+		}
+	}
+}
+
+func expiresDuringSharedCall(t *testing.T, e *env) {
+	r := e.repository(t, e.db, dpopnonce.WithGroupCommit())
+	connect(t, e.db)
+	const each = 64
+	nonces := e.issueMany(t, 2*each, time.Minute)
+	watch(t, e.db, func(*gorm.DB) { e.clock.Set(noon.Add(time.Minute)) })
+	for i, p := range []presenter{consuming, rotating} {
+		e.clock.Set(noon)
+		wantAll(t, race(each, func(n int) error {
+			return p.present(ctx, r, nonces[i*each+n], time.Hour)
+		}), dpopnonce.ErrExpired)
 	}
 }
