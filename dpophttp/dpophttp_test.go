@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,25 +34,25 @@ type store struct {
 	db    *gorm.DB
 	clock time.Time
 	down  error // what every call returns unless it is nil
-	calls int
+	calls atomic.Int64
 }
 
 func (s *store) Issue(ctx context.Context, ttl time.Duration) (string, error) {
-	if s.calls++; s.down != nil {
+	if s.calls.Add(1); s.down != nil {
 		return "", s.down
 	}
 	return s.Repository.Issue(ctx, ttl)
 }
 
-func (s *store) Valid(ctx context.Context, nonce string) (bool, error) {
-	if s.calls++; s.down != nil {
-		return false, s.down
+func (s *store) Check(ctx context.Context, nonce string, ttl time.Duration) error {
+	if s.calls.Add(1); s.down != nil {
+		return s.down
 	}
-	return s.Repository.Valid(ctx, nonce)
+	return s.Repository.Check(ctx, nonce, ttl)
 }
 
 func (s *store) Rotate(ctx context.Context, nonce string, ttl time.Duration) (string, error) {
-	if s.calls++; s.down != nil {
+	if s.calls.Add(1); s.down != nil {
 		return "", s.down
 	}
 	return s.Repository.Rotate(ctx, nonce, ttl)

@@ -13,12 +13,13 @@ import (
 	"github.com/attesto/dpopnonce"
 )
 
-// Nonces is the store that a Guard consults; *dpopnonce.Repository is one.
-// Rotate returns a successor beside every error that is
-// [dpopnonce.ErrRejected].
+// Nonces is the store that a Guard consults; *dpopnonce.Repository implements
+// it. Check and Rotate get the nonce of the proof as it is, "" if it has none,
+// and reject it with an error that is [dpopnonce.ErrRejected]. Rotate returns a
+// successor beside every rejection.
 type Nonces interface {
 	Issue(ctx context.Context, ttl time.Duration) (string, error)
-	Valid(ctx context.Context, nonce string) (bool, error)
+	Check(ctx context.Context, nonce string, ttl time.Duration) error
 	Rotate(ctx context.Context, nonce string, ttl time.Duration) (string, error)
 }
 
@@ -72,10 +73,10 @@ type Guard struct {
 	// resource server names in its challenges ("ES256 EdDSA"); optional.
 	Algs string
 
-	// OnReject is told of every proof whose nonce is not acceptable, before the
-	// challenge is written, and why: the error is dpopnonce.ErrMissing or, of
-	// Rotate, ErrUnknown, ErrExpired or ErrUsed; under Window it is ErrRejected
-	// where Valid says no. The client is told none of it. Optional.
+	// OnReject is called for every proof whose nonce is rejected, before the
+	// challenge is written. The error is the reason: dpopnonce.ErrMissing,
+	// ErrUnknown, ErrUsed or ErrExpired, under both policies. The client does
+	// not learn it. Optional.
 	OnReject func(*http.Request, error)
 
 	// OnError is told of every failure of the store, before the 503 is
@@ -191,7 +192,7 @@ func (g *Guard) judge(ctx context.Context, nonce string) (fresh string, err erro
 	if g.Policy == Window {
 		fresh, err = g.judgeWindow(ctx, nonce)
 	} else {
-		fresh, err = g.judgeSingleUse(ctx, nonce)
+		fresh, err = g.Nonces.Rotate(ctx, nonce, g.ttl())
 	}
 	if fresh == "" && (err == nil || errors.Is(err, dpopnonce.ErrRejected)) {
 		// No rejection to its callers: it could not be answered.
@@ -200,32 +201,16 @@ func (g *Guard) judge(ctx context.Context, nonce string) (fresh string, err erro
 	return fresh, err
 }
 
-func (g *Guard) judgeSingleUse(ctx context.Context, nonce string) (fresh string, err error) {
-	if nonce != "" {
-		return g.Nonces.Rotate(ctx, nonce, g.ttl())
+func (g *Guard) judgeWindow(ctx context.Context, nonce string) (next string, err error) {
+	rejection := g.Nonces.Check(ctx, nonce, g.ttl())
+	switch {
+	case errors.Is(rejection, dpopnonce.ErrRejected):
+		g.current.drop(nonce) // the challenge must carry another one
+	case rejection != nil:
+		return "", rejection
 	}
-	if fresh, err = g.Nonces.Issue(ctx, g.ttl()); err != nil {
+	if next, err = g.current.get(ctx, g.Nonces, g.ttl()); err != nil {
 		return "", err
 	}
-	return fresh, dpopnonce.ErrMissing
-}
-
-func (g *Guard) judgeWindow(ctx context.Context, nonce string) (fresh string, err error) {
-	reason := dpopnonce.ErrMissing
-	if nonce != "" {
-		valid, err := g.Nonces.Valid(ctx, nonce)
-		if err != nil {
-			return "", err
-		}
-		reason = nil
-		if !valid {
-			reason = dpopnonce.ErrRejected
-			g.current.drop(nonce) // whoever presents it must not be handed it again
-		}
-	}
-	fresh, err = g.current.get(ctx, g.Nonces, g.ttl())
-	if err != nil {
-		return "", err
-	}
-	return fresh, reason
+	return next, rejection
 }

@@ -172,7 +172,7 @@ func TestAnIssueThatDoesNotReturnIsAFailure(t *testing.T) {
 		"panic":  func() { panic("a bug of the store") },
 		"Goexit": runtime.Goexit,
 	} {
-		failing := slow{entered: make(chan struct{}, 2), leave: make(chan struct{}), fail: fail}
+		failing := slow{Nonces: newStore(t), entered: make(chan struct{}, 2), leave: make(chan struct{}), fail: fail}
 		close(failing.leave)
 		var told error
 		guard := &dpophttp.Guard{Nonces: failing, NonceClaim: claim, Policy: dpophttp.Window,
@@ -192,7 +192,7 @@ func TestAnIssueThatDoesNotReturnIsAFailure(t *testing.T) {
 type mute struct{ err error }
 
 func (m mute) Issue(context.Context, time.Duration) (string, error)          { return "", nil }
-func (m mute) Valid(context.Context, string) (bool, error)                   { return true, nil }
+func (m mute) Check(context.Context, string, time.Duration) error            { return nil }
 func (m mute) Rotate(context.Context, string, time.Duration) (string, error) { return "", m.err }
 
 func TestAStoreWithoutANonceToGiveIsAFailure(t *testing.T) {

@@ -57,8 +57,8 @@ func defaults(t *testing.T, db *gorm.DB) {
 	if _, err := r.Sweep(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if valid, err := r.Valid(ctx, nonce); err != nil || !valid {
-		t.Fatal(valid, err)
+	if err := r.Check(ctx, nonce, time.Minute); err != nil {
+		t.Fatal(err)
 	}
 	if len(*seen) > 0 {
 		t.Errorf("the application's callbacks saw the statements of the library: %v", *seen)

@@ -42,9 +42,10 @@ func TestRoundTripsOnTheWire(t *testing.T) {
 				n    int64
 			}{
 				{"Issue", func() (err error) { nonce, err = r.Issue(ctx, time.Minute); return err }, nil, 1},
-				{"Valid", func() error { _, err := r.Valid(ctx, nonce); return err }, nil, 1},
+				{"Check", func() error { return r.Check(ctx, nonce, time.Minute) }, nil, 1},
 				{"Rotate", func() (err error) { nonce, err = r.Rotate(ctx, nonce, time.Minute); return err }, nil, 1},
 				{"Consume", func() error { return r.Consume(ctx, nonce, time.Minute) }, nil, 1},
+				{"Check, rejected", func() error { return r.Check(ctx, nonce, time.Minute) }, dpopnonce.ErrUsed, 1},
 				{"Rotate, rejected", func() error { _, err := r.Rotate(ctx, nonce, time.Minute); return err }, dpopnonce.ErrUsed, 1},
 				{"Consume, rejected", func() error { return r.Consume(ctx, nonce, time.Minute) }, dpopnonce.ErrUsed, 2},
 			}

@@ -64,8 +64,8 @@ func exercise(t *testing.T, r *dpopnonce.Repository, db *gorm.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if valid, err := r.Valid(ctx, nonce); !valid || err != nil {
-		t.Fatalf("Valid = %v, %v", valid, err)
+	if err := r.Check(ctx, nonce, time.Minute); err != nil {
+		t.Fatalf("Check = %v", err)
 	}
 	next, err := r.Rotate(ctx, nonce, time.Minute)
 	if err != nil {
