@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/attesto/dpopnonce"
@@ -127,7 +126,7 @@ func (s *server) facts(ctx context.Context, dsn string, issued int) ([]fact, err
 		call func() error
 	}{
 		{"Issue", func() error { _, err := plain.issue(ctx); return err }},
-		{"Valid", func() error { _, err := plain.valid(ctx, nonces[0]); return err }},
+		{"Check", func() error { return plain.check(ctx, nonces[0]) }},
 		{"Consume", func() error {
 			err := plain.consume(ctx, rows[0])
 			rows = rows[1:]
@@ -140,7 +139,7 @@ func (s *server) facts(ctx context.Context, dsn string, issued int) ([]fact, err
 			if rows, err = s.add(ctx, "allocations", 1100); err != nil {
 				return nil, err
 			}
-		case "Rotate":
+		case "Check", "Rotate":
 			if nonces[0], err = plain.issue(ctx); err != nil {
 				return nil, err
 			}
@@ -243,14 +242,4 @@ func (s *server) hot(ctx context.Context, dsn string) (share float64, err error)
 	time.Sleep(time.Second) // the closed connections report as they end
 	u, h, err := read()
 	return 100 * (h - hot) / (u - updated), err
-}
-
-// plan is the plan of a statement of the sweep, in one line.
-func (s *server) plan(ctx context.Context, sql string) (string, error) {
-	rows, err := s.admin.Query(ctx, "EXPLAIN "+sql)
-	if err != nil {
-		return "", err
-	}
-	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	return strings.Join(lines, "\n"), err
 }

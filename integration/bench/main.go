@@ -12,13 +12,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/attesto/dpopnonce/dialects"
 )
 
 // sweepSQL is the statement whose plan is shown.
-var sweepSQL = dialects.Postgres().SQL(dialects.Table{Name: table}).Sweep
+var sweepSQL = strings.ReplaceAll(dialects.Postgres().SQL().Sweep, "{table}", table)
 
 // A scale says how much is measured.
 type scale struct {

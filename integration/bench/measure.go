@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	operations    = []string{"issue", "consume", "valid", "rotate"}
+	operations    = []string{"issue", "consume", "check", "rotate"}
 	callerCount   = []int{1, 8, 32, 128}
 	sqliteCallers = []int{1, 8, 32}
 )
@@ -47,15 +47,11 @@ func run(ctx context.Context, s store, operation string, callers int, length tim
 				}
 				return s.consume(ctx, rows[n])
 			}, nil
-		case "valid":
+		case "check":
 			n := id
 			return func() error {
 				n += 131
-				valid, err := s.valid(ctx, rows[n%len(rows)])
-				if err == nil && !valid {
-					return errRejected
-				}
-				return err
+				return s.check(ctx, rows[n%len(rows)])
 			}, nil
 		default:
 			nonce, err := s.issue(ctx)

@@ -28,8 +28,8 @@ func findPgbench() string {
 var pgbenchScripts = map[string]string{
 	"issue":   pgbenchInsert,
 	"consume": "\\set i :i + 1\n" + pgbenchUpdate("to_char(:i::int * :clients::int + :client_id::int, 'FM00000000')"),
-	"valid": "\\set n random(1, 20000)\n" + `SELECT 1 FROM ` + table + ` WHERE nonce = 'valid-' || to_char(:n::int, 'FM00000000')` +
-		` || '-xxxxxxxxxxxxxxxxxxxxxxxxxx' AND used_at IS NULL AND expires_at >= now();` + "\n",
+	"check": "\\set n random(1, 20000)\n" + `SELECT used_at IS NOT NULL, ` + pgbenchFresh + ` FROM ` + table +
+		` WHERE nonce = 'check-' || to_char(:n::int, 'FM00000000') || '-xxxxxxxxxxxxxxxxxxxxxxxxxx';` + "\n",
 	"rotate": "\\set i :i + 1\n" + pgbenchUpdate("to_char(:i::int * :clients::int + :client_id::int, 'FM00000000')") + pgbenchInsert,
 }
 
@@ -37,9 +37,12 @@ const pgbenchInsert = `INSERT INTO ` + table + ` (id, nonce, issued_at, expires_
 	` encode(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()), 'hex'), now(), now() + interval '5 minutes')` +
 	` ON CONFLICT (nonce) DO NOTHING;` + "\n"
 
+const pgbenchFresh = `expires_at >= now() + interval '1 second' AND issued_at >= now() - interval '5 minutes'` +
+	` AND issued_at < now() + interval '301 seconds'`
+
 func pgbenchUpdate(number string) string {
 	return `UPDATE ` + table + ` SET used_at = now() WHERE nonce = :prefix::text || '-' || ` + number +
-		` || '-xxxxxxxxxxxxxxxxxxxxxxxxxx' AND used_at IS NULL AND expires_at >= now() AND issued_at >= now() - interval '5 minutes';` + "\n"
+		` || '-xxxxxxxxxxxxxxxxxxxxxxxxxx' AND used_at IS NULL AND ` + pgbenchFresh + `;` + "\n"
 }
 
 var tps = regexp.MustCompile(`tps = ([0-9.]+)`)

@@ -157,7 +157,7 @@ func (s *server) compare(ctx context.Context, rounds int, length time.Duration) 
 			if err = s.fill(ctx, 50_000); err != nil {
 				return err
 			}
-			live, err = s.add(ctx, "valid", 20_000)
+			live, err = s.add(ctx, "check", 20_000)
 			return err
 		},
 		rows: func(ctx context.Context, operation string, callers int, length time.Duration) ([]string, error) {

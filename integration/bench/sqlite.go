@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/attesto/dpopnonce"
@@ -74,7 +75,7 @@ const sqliteLayout = "2006-01-02 15:04:05+00:00"
 func bySQLite(pool *sql.DB) (store, error) {
 	statements := map[string]*sql.Stmt{}
 	for _, query := range []string{insertSQL, updateSQL, selectSQL} {
-		s, err := pool.Prepare(query)
+		s, err := pool.Prepare(strings.ReplaceAll(query, "$", "?")) // SQLite numbers $2 by where it stands
 		if err != nil {
 			return store{}, err
 		}
@@ -96,10 +97,9 @@ func bySQLite(pool *sql.DB) (store, error) {
 			return 0, err
 		}
 		return done.RowsAffected()
-	}, func(ctx context.Context, query string, values ...any) (bool, error) {
-		var one int
-		err := statements[query].QueryRowContext(ctx, texts(values)...).Scan(&one)
-		return one == 1, err
+	}, func(ctx context.Context, values ...any) (used, fresh bool, err error) {
+		err = statements[selectSQL].QueryRowContext(ctx, texts(values)...).Scan(&used, &fresh)
+		return used, fresh, err
 	}), nil
 }
 

@@ -26,7 +26,7 @@ type store struct {
 	name    string
 	issue   func(context.Context) (string, error)
 	consume func(context.Context, string) error
-	valid   func(context.Context, string) (bool, error)
+	check   func(context.Context, string) error
 	rotate  func(context.Context, string) (string, error)
 
 	// outside measures by itself; nil for all but pgbench.
@@ -38,8 +38,8 @@ var errRejected = errors.New("rejected")
 // The statements of the library, as one would write them by hand.
 const (
 	insertSQL = `INSERT INTO ` + table + ` (id, nonce, issued_at, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT (nonce) DO NOTHING`
-	updateSQL = `UPDATE ` + table + ` SET used_at = $1 WHERE nonce = $2 AND used_at IS NULL AND expires_at >= $3 AND issued_at >= $4`
-	selectSQL = `SELECT 1 FROM ` + table + ` WHERE nonce = $1 AND used_at IS NULL AND expires_at >= $2`
+	updateSQL = `UPDATE ` + table + ` SET used_at = $1 WHERE nonce = $2 AND used_at IS NULL AND expires_at >= $3 AND issued_at >= $4 AND issued_at < $5`
+	selectSQL = `SELECT used_at IS NOT NULL, expires_at >= $2 AND issued_at >= $3 AND issued_at < $4 FROM ` + table + ` WHERE nonce = $1`
 )
 
 // newRow is what a hand-written insert binds: a random nonce, as most make it.
@@ -56,12 +56,23 @@ func newRow() (nonce string, values []any, err error) {
 
 func consumeValues(nonce string) []any {
 	now := time.Now().UTC().Truncate(time.Second)
-	return []any{now, nonce, now.Add(time.Second), now.Add(-ttl)}
+	return append([]any{now, nonce}, limits(now)...)
 }
 
-// byHand makes a store from something that runs the statements.
+func checkValues(nonce string) []any {
+	return append([]any{nonce}, limits(time.Now().UTC().Truncate(time.Second))...)
+}
+
+// limits are what a fresh nonce is compared with: the least expires_at, the
+// least issued_at, and what issued_at is under.
+func limits(now time.Time) []any {
+	return []any{now.Add(time.Second), now.Add(-ttl), now.Add(dpopnonce.Tolerance + time.Second)}
+}
+
+// byHand makes a store from two functions: exec runs a statement and returns
+// the count of its rows, verdict reads the row of selectSQL.
 func byHand(name string, exec func(ctx context.Context, sql string, values ...any) (int64, error),
-	query func(ctx context.Context, sql string, values ...any) (bool, error)) store {
+	verdict func(ctx context.Context, values ...any) (used, fresh bool, err error)) store {
 	s := store{name: name}
 	s.issue = func(ctx context.Context) (string, error) {
 		nonce, values, err := newRow()
@@ -78,8 +89,12 @@ func byHand(name string, exec func(ctx context.Context, sql string, values ...an
 		}
 		return err
 	}
-	s.valid = func(ctx context.Context, nonce string) (bool, error) {
-		return query(ctx, selectSQL, nonce, time.Now().UTC().Truncate(time.Second).Add(time.Second))
+	s.check = func(ctx context.Context, nonce string) error {
+		used, fresh, err := verdict(ctx, checkValues(nonce)...)
+		if err == nil && (used || !fresh) {
+			return errRejected
+		}
+		return err
 	}
 	s.rotate = func(ctx context.Context, nonce string) (string, error) {
 		if err := s.consume(ctx, nonce); err != nil {
@@ -94,10 +109,9 @@ func byPGX(pool *pgxpool.Pool) store {
 	return byHand("pgx by hand", func(ctx context.Context, sql string, values ...any) (int64, error) {
 		tag, err := pool.Exec(ctx, sql, values...)
 		return tag.RowsAffected(), err
-	}, func(ctx context.Context, sql string, values ...any) (bool, error) {
-		var one int
-		err := pool.QueryRow(ctx, sql, values...).Scan(&one)
-		return one == 1, err
+	}, func(ctx context.Context, values ...any) (used, fresh bool, err error) {
+		err = pool.QueryRow(ctx, selectSQL, values...).Scan(&used, &fresh)
+		return used, fresh, err
 	})
 }
 
@@ -108,10 +122,9 @@ func bySQL(pool *sql.DB) store {
 			return 0, err
 		}
 		return done.RowsAffected()
-	}, func(ctx context.Context, query string, values ...any) (bool, error) {
-		var one int
-		err := pool.QueryRowContext(ctx, query, values...).Scan(&one)
-		return one == 1, err
+	}, func(ctx context.Context, values ...any) (used, fresh bool, err error) {
+		err = pool.QueryRowContext(ctx, selectSQL, values...).Scan(&used, &fresh)
+		return used, fresh, err
 	})
 }
 
@@ -130,16 +143,17 @@ func byModel(db *gorm.DB) store {
 	s.consume = func(ctx context.Context, nonce string) error {
 		v := consumeValues(nonce)
 		done := db.WithContext(ctx).Model(&dpopnonce.DPoPNonce{}).
-			Where("nonce = ? AND used_at IS NULL AND expires_at >= ? AND issued_at >= ?", nonce, v[2], v[3]).Update("used_at", v[0])
+			Where("nonce = ? AND used_at IS NULL AND expires_at >= ? AND issued_at >= ? AND issued_at < ?", v[1:]...).Update("used_at", v[0])
 		if done.Error == nil && done.RowsAffected != 1 {
 			return errRejected
 		}
 		return done.Error
 	}
-	s.valid = func(ctx context.Context, nonce string) (bool, error) {
+	s.check = func(ctx context.Context, nonce string) error {
 		var row dpopnonce.DPoPNonce
-		err := db.WithContext(ctx).Where("nonce = ? AND used_at IS NULL AND expires_at > ?", nonce, time.Now().UTC()).Take(&row).Error
-		return err == nil, err
+		return db.WithContext(ctx).
+			Where("nonce = ? AND used_at IS NULL AND expires_at >= ? AND issued_at >= ? AND issued_at < ?", checkValues(nonce)...).
+			Take(&row).Error
 	}
 	s.rotate = func(ctx context.Context, nonce string) (string, error) {
 		if err := s.consume(ctx, nonce); err != nil {
@@ -159,7 +173,7 @@ func byLibrary(name string, db *gorm.DB, opts ...dpopnonce.Option) (store, error
 		name:    name,
 		issue:   func(ctx context.Context) (string, error) { return r.Issue(ctx, ttl) },
 		consume: func(ctx context.Context, nonce string) error { return r.Consume(ctx, nonce, ttl) },
-		valid:   r.Valid,
+		check:   func(ctx context.Context, nonce string) error { return r.Check(ctx, nonce, ttl) },
 		rotate:  func(ctx context.Context, nonce string) (string, error) { return r.Rotate(ctx, nonce, ttl) },
 	}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/attesto/dpopnonce"
+	"github.com/jackc/pgx/v5"
 )
 
 // A sweepResult is what rotating callers noticed of a sweep.
@@ -79,4 +80,14 @@ func (s *server) sweepUnderLoad(ctx context.Context, dsn string, expired, live i
 		default:
 		}
 	}
+}
+
+// plan is what EXPLAIN prints for a statement.
+func (s *server) plan(ctx context.Context, sql string) (string, error) {
+	rows, err := s.admin.Query(ctx, "EXPLAIN "+sql)
+	if err != nil {
+		return "", err
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return strings.Join(lines, "\n"), err
 }
