@@ -5,18 +5,17 @@ import (
 	"strings"
 )
 
-// A role is what an authorization server and a resource server do differently.
+// A role holds what authorization servers and resource servers do differently.
 type role struct {
 	name    string
-	exposed []string // the headers that scripts of a browser may read
+	exposed []string // headers for Access-Control-Expose-Headers
 
-	// challenge asks for a proof with the nonce that the headers have, and
-	// refuse for a proof.
-	challenge, refuse func(w http.ResponseWriter, algs string)
-	fail              func(w http.ResponseWriter)
+	challenge func(w http.ResponseWriter, algs string) // the nonce was rejected
+	refuse    func(w http.ResponseWriter, algs string) // there is no verified proof
+	fail      func(w http.ResponseWriter)              // the store failed
 }
 
-// The descriptions of use_dpop_nonce are RFC 9449's.
+// The descriptions of use_dpop_nonce are those of RFC 9449 sections 8 and 9.
 var (
 	authorizationServer = role{
 		name:    "AuthorizationServer",
@@ -37,28 +36,28 @@ var (
 		challenge: func(w http.ResponseWriter, algs string) {
 			authenticate(w, `error="use_dpop_nonce"`, `error_description="Resource server requires nonce in DPoP proof"`, algs)
 		},
-		// No error code: the request may have had no proof at all (RFC 6750
+		// No error code, because the request may have no proof at all (RFC 6750
 		// section 3.1).
 		refuse: func(w http.ResponseWriter, algs string) { authenticate(w, algs) },
 		fail:   func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) },
 	}
 )
 
-// prepare sets the headers of a response of the Guard's own.
+// prepare sets the headers of a response that the Guard writes itself.
 func (as *role) prepare(w http.ResponseWriter, nonce string) {
 	headers{nonce, as.exposed}.set(w.Header())
 	w.Header().Set("Cache-Control", "no-store")
 }
 
-// writeError is an error response of RFC 6749 section 5.2.
+// writeError writes an error response as of RFC 6749 section 5.2.
 func writeError(w http.ResponseWriter, status int, code, description string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(`{"error":"` + code + `","error_description":"` + description + `"}` + "\n"))
 }
 
-// authenticate is a challenge of RFC 9449 section 7.1. The last of its
-// parameters is the list of algorithms.
+// authenticate writes a challenge as of RFC 9449 section 7.1. The last of params
+// is the list of algorithms, which may be empty.
 func authenticate(w http.ResponseWriter, params ...string) {
 	last := len(params) - 1
 	if params[last] == "" {

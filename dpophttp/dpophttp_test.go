@@ -18,22 +18,22 @@ import (
 
 var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
-// A fixture is a Guard of each role and what it was told.
+// A fixture is a Guard, its handler, and what both were called with.
 type fixture struct {
 	guard    *dpophttp.Guard
-	handler  http.Handler // of the role that is tested
+	handler  http.Handler
 	store    *store
-	passed   int
-	rejected []error
-	failed   []error
+	passed   int     // requests that reached the guarded handler
+	rejected []error // of OnReject
+	failed   []error // of OnError
 }
 
-// A store is a repository on SQLite with a clock and a switch.
+// A store is a repository on SQLite whose clock and failures the test sets.
 type store struct {
 	*dpopnonce.Repository
 	db    *gorm.DB
 	clock time.Time
-	down  error // what every call returns unless it is nil
+	down  error // if not nil, the result of every call
 	calls atomic.Int64
 }
 
@@ -119,13 +119,12 @@ func newFixture(t *testing.T, policy dpophttp.Policy, wrap func(*dpophttp.Guard,
 	return f
 }
 
-// claim stands for an application that has verified the proof and found a
-// nonce in it.
+// claim is the NonceClaim of an application that has verified the proof.
 func claim(r *http.Request) (string, bool) {
 	return r.Header.Get("Claim"), r.Header.Get("Unverified") == ""
 }
 
-// request is a request with a verified proof.
+// request returns a request with a verified proof.
 func request(nonce string) *http.Request {
 	r := httptest.NewRequest("POST", "/", nil)
 	r.Header.Set("Claim", nonce)
@@ -138,18 +137,18 @@ func (f *fixture) do(r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// fresh is a nonce as a challenge hands it out.
-func (f *fixture) fresh(t *testing.T) string {
+// challenge returns the nonce of a challenge.
+func (f *fixture) challenge(t *testing.T) string {
 	t.Helper()
 	nonce := f.do(request("")).Header().Get("DPoP-Nonce")
 	if nonce == "" {
-		t.Fatal("a challenge without a nonce")
+		t.Fatal("challenge without a nonce")
 	}
 	f.rejected = nil
 	return nonce
 }
 
-// rejections are requests that are refused for their nonce, and why.
+// rejections returns nonces that are rejected, each with the reason.
 func (f *fixture) rejections(t *testing.T) map[string]error {
 	t.Helper()
 	all := map[string]error{

@@ -12,8 +12,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// What the application has of its own: it keeps the verified proof of a request
-// in the request's context.
+// The application keeps the verified proof of a request in its context.
 type verifiedProof struct{ nonce string }
 
 type proofKey struct{}
@@ -50,7 +49,7 @@ func Example() {
 		go func() { _ = nonces.SweepEvery(context.Background(), time.Minute) }()
 	}
 
-	// Confidential clients at the token endpoint: each nonce once.
+	// Confidential clients at the token endpoint: each nonce is accepted once.
 	as := &dpophttp.Guard{
 		Nonces:     asNonces,
 		NonceClaim: proofOf,
@@ -59,8 +58,8 @@ func Example() {
 	}
 	http.Handle("/token", authenticateClient(verifyProof(as.AuthorizationServer(token))))
 
-	// Clients that send in parallel at the resource: a nonce within its window,
-	// and verifyProof refuses a jti that it has seen.
+	// Clients that send in parallel at the resource: a nonce is accepted until it
+	// expires, and verifyProof refuses a jti that it has seen.
 	rs := &dpophttp.Guard{
 		Nonces:     rsNonces,
 		Policy:     dpophttp.Window,

@@ -2,12 +2,12 @@ package dpophttp
 
 import "time"
 
-// Forget makes g's next response issue a nonce.
+// Forget drops the current nonce of g, so that the next response issues one.
 func Forget(g *Guard) {
 	g.current.mu.Lock()
 	defer g.current.mu.Unlock()
 	g.current.nonce = ""
 }
 
-// SetClock moves g by a clock.
+// SetClock replaces the clock of g.
 func SetClock(g *Guard, now func() time.Time) { g.current.now = now }

@@ -27,50 +27,49 @@ type Nonces interface {
 type Policy int
 
 const (
-	// SingleUse spends a nonce with the request that it accepts. Every
-	// response, accepted or rejected, carries the next one, at one round trip
-	// to the store. A client that sends requests in parallel with one nonce is
-	// challenged for all but one of them.
+	// SingleUse accepts a nonce once. Every response carries the next nonce,
+	// accepted or rejected, at one call of the store. A client that sends
+	// parallel requests with one nonce is challenged for all but one of them.
 	//
-	// Rows are bounded by the rate of challenges times the TTL plus the
-	// interval of sweeps: mount the Guard behind client or token
-	// authentication, and for public clients limit the rate or take Window.
+	// The table holds up to (rate of challenges) × (TTL + interval of sweeps)
+	// rows. Mount the Guard behind client or token authentication. For public
+	// clients limit the rate or use Window.
 	SingleUse Policy = iota
 
 	// Window accepts a nonce until it expires. All responses of a Guard carry
-	// one current nonce, replaced at half its TTL, so that rows grow with time
-	// and Guards, not with requests. It is no guard against replay: the
-	// application has to refuse a jti that it has seen, for as long as a nonce
-	// lives (RFC 9449 section 11.1).
+	// the same current nonce, which is replaced at half its TTL: the number of
+	// rows does not depend on the number of requests. Window does not prevent
+	// replays: the application has to refuse a jti that it has seen for as long
+	// as a nonce lives (RFC 9449 section 11.1).
 	Window
 )
 
-// A Guard lets requests pass whose verified DPoP proof carries an acceptable
-// nonce, and answers all others. Set its fields before the first call of a
-// method, and use it by pointer; its handlers are then safe for concurrent use.
+// A Guard passes requests whose verified DPoP proof carries an acceptable
+// nonce, and answers all others itself. Set its fields before the first call of
+// a method, and do not copy it. Its handlers are safe for concurrent use.
 //
-// A Guard serves one role, for any number of handlers: the nonces of an
-// authorization server are not those of a resource server (RFC 9449 section
-// 9), so give each role a Guard and a table of its own.
+// A Guard serves one role, with any number of handlers. An authorization server
+// and a resource server have separate nonces (RFC 9449 section 9): give each
+// role its own Guard and its own table.
 type Guard struct {
-	// Nonces is the store, required.
+	// Nonces is the store. Required.
 	Nonces Nonces
 
-	// TTL is how long a nonce lives; dpopnonce.DefaultTTL if it is 0. It is
-	// floored to whole seconds, and at least one.
+	// TTL is how long a nonce lives; dpopnonce.DefaultTTL if it is 0. It is at
+	// least one second, and floored to whole seconds.
 	TTL time.Duration
 
-	// Policy is SingleUse unless it is set.
+	// Policy is SingleUse by default.
 	Policy Policy
 
-	// NonceClaim returns the nonce claim, "" if there is none, of the proof
-	// that the application has already verified: signature, htm, htu, iat, jti
-	// and, with an access token, ath. It is false if there is no such proof:
-	// the request is refused, and the store is never touched. Required.
+	// NonceClaim returns the nonce claim of the request's proof, "" if it has
+	// none, and whether the application has verified that proof: signature, htm,
+	// htu, iat, jti and, with an access token, ath. A request without a verified
+	// proof is refused, and the store is not called. Required.
 	NonceClaim func(*http.Request) (nonce string, verified bool)
 
-	// Algs is the list of signature algorithms, separated by spaces, that a
-	// resource server names in its challenges ("ES256 EdDSA"); optional.
+	// Algs lists the signature algorithms that a resource server names in its
+	// challenges, separated by spaces ("ES256 EdDSA"). Optional.
 	Algs string
 
 	// OnReject is called for every proof whose nonce is rejected, before the
@@ -79,8 +78,8 @@ type Guard struct {
 	// not learn it. Optional.
 	OnReject func(*http.Request, error)
 
-	// OnError is told of every failure of the store, before the 503 is
-	// written. Where a client went away it is the error of the request's
+	// OnError is called for every failure of the store, before the 503 is
+	// written. If the client went away, the error is that of the request's
 	// context. Optional.
 	OnError func(*http.Request, error)
 
@@ -90,21 +89,21 @@ type Guard struct {
 }
 
 // AuthorizationServer guards next, an endpoint of an authorization server such
-// as the token endpoint. A nonce that is not acceptable is answered with 400
-// use_dpop_nonce, a request without a verified proof with 400
-// invalid_dpop_proof, a failure of the store with 503.
+// as the token endpoint. It answers a rejected nonce with 400 use_dpop_nonce, a
+// request without a verified proof with 400 invalid_dpop_proof, and a failure of
+// the store with 503.
 //
-// It panics, saying why, for a Guard that cannot work or that guards a resource
-// server.
+// It panics if a field of g is missing or invalid, or if g already serves a
+// resource server.
 func (g *Guard) AuthorizationServer(next http.Handler) http.Handler {
 	return g.guard(&authorizationServer, next)
 }
 
-// ResourceServer guards next, a protected resource. A nonce that is not
-// acceptable is answered with 401 and a WWW-Authenticate of use_dpop_nonce, a
-// request without a verified proof with 401, a failure of the store with 503.
+// ResourceServer guards next, a protected resource. It answers a rejected nonce
+// with 401 and the error use_dpop_nonce in WWW-Authenticate, a request without a
+// verified proof with 401, and a failure of the store with 503.
 //
-// It panics, saying why, for a Guard that cannot work or that guards an
+// It panics if a field of g is missing or invalid, or if g already serves an
 // authorization server.
 func (g *Guard) ResourceServer(next http.Handler) http.Handler {
 	return g.guard(&resourceServer, next)
@@ -123,7 +122,7 @@ func (g *Guard) guard(as *role, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(as, w, r, next) })
 }
 
-// unfit says why g cannot serve as a role.
+// unfit returns why g cannot serve as a role, or "".
 func (g *Guard) unfit(as *role) string {
 	switch {
 	case isNil(g.Nonces):
@@ -135,21 +134,21 @@ func (g *Guard) unfit(as *role) string {
 	case g.Policy != SingleUse && g.Policy != Window:
 		return fmt.Sprintf("unknown Policy %d", g.Policy)
 	case strings.IndexFunc(g.Algs, notQuotable) >= 0:
-		return fmt.Sprintf("Algs %q", g.Algs)
+		return fmt.Sprintf("Algs %q does not fit into a header", g.Algs)
 	case g.role != nil && g.role != as:
-		return "this Guard serves as " + g.role.name + ": each role needs its own nonces"
+		return "this Guard serves as " + g.role.name + ": each role needs its own Guard"
 	}
 	return ""
 }
 
-// isNil is true for a nil pointer in the interface, too.
+// isNil also reports a nil pointer in the interface.
 func isNil(n Nonces) bool {
 	v := reflect.ValueOf(n)
 	return n == nil || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
-// notQuotable is true for what a quoted-string of a header cannot hold as it
-// is.
+// notQuotable reports whether r cannot stand unescaped in a quoted-string (RFC
+// 9110 section 5.6.4).
 func notQuotable(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }
 
 func (g *Guard) ttl() time.Duration {
@@ -166,17 +165,17 @@ func (g *Guard) serve(as *role, w http.ResponseWriter, r *http.Request, next htt
 		as.refuse(w, g.Algs)
 		return
 	}
-	fresh, err := g.judge(r.Context(), nonce)
+	successor, err := g.judge(r.Context(), nonce)
 	switch {
-	case err == nil && fresh == nonce:
+	case err == nil && successor == nonce:
 		serveWith(headers{exposed: as.exposed}, w, r, next)
 	case err == nil:
-		serveWith(headers{fresh, as.exposed}, w, r, next)
+		serveWith(headers{successor, as.exposed}, w, r, next)
 	case errors.Is(err, dpopnonce.ErrRejected):
 		if g.OnReject != nil {
 			g.OnReject(r, err)
 		}
-		as.prepare(w, fresh)
+		as.prepare(w, successor)
 		as.challenge(w, g.Algs)
 	default:
 		if g.OnError != nil {
@@ -187,21 +186,22 @@ func (g *Guard) serve(as *role, w http.ResponseWriter, r *http.Request, next htt
 	}
 }
 
-// judge returns the nonce for the response, and why the request may not pass.
-func (g *Guard) judge(ctx context.Context, nonce string) (fresh string, err error) {
+// judge returns the nonce for the response, and a rejection or a failure if the
+// request may not pass.
+func (g *Guard) judge(ctx context.Context, nonce string) (successor string, err error) {
 	if g.Policy == Window {
-		fresh, err = g.judgeWindow(ctx, nonce)
+		successor, err = g.judgeWindow(ctx, nonce)
 	} else {
-		fresh, err = g.Nonces.Rotate(ctx, nonce, g.ttl())
+		successor, err = g.Nonces.Rotate(ctx, nonce, g.ttl())
 	}
-	if fresh == "" && (err == nil || errors.Is(err, dpopnonce.ErrRejected)) {
-		// No rejection to its callers: it could not be answered.
-		return "", fmt.Errorf("dpophttp: %T gave no new nonce: %v", g.Nonces, err)
+	if successor == "" && (err == nil || errors.Is(err, dpopnonce.ErrRejected)) {
+		// %v turns a rejection into a failure: no challenge goes without a nonce.
+		return "", fmt.Errorf("dpophttp: %T returned no nonce: %v", g.Nonces, err)
 	}
-	return fresh, err
+	return successor, err
 }
 
-func (g *Guard) judgeWindow(ctx context.Context, nonce string) (next string, err error) {
+func (g *Guard) judgeWindow(ctx context.Context, nonce string) (successor string, err error) {
 	rejection := g.Nonces.Check(ctx, nonce, g.ttl())
 	switch {
 	case errors.Is(rejection, dpopnonce.ErrRejected):
@@ -209,8 +209,8 @@ func (g *Guard) judgeWindow(ctx context.Context, nonce string) (next string, err
 	case rejection != nil:
 		return "", rejection
 	}
-	if next, err = g.current.get(ctx, g.Nonces, g.ttl()); err != nil {
+	if successor, err = g.current.get(ctx, g.Nonces, g.ttl()); err != nil {
 		return "", err
 	}
-	return next, rejection
+	return successor, rejection
 }

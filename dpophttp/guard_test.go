@@ -12,17 +12,17 @@ import (
 	"github.com/attesto/dpopnonce/dpophttp"
 )
 
-func TestAGuardThatCannotWorkPanicsAndSaysWhy(t *testing.T) {
+func TestUnfitGuardPanics(t *testing.T) {
 	s := newStore(t)
 	ok := http.NotFoundHandler()
 	for why, guard := range map[string]*dpophttp.Guard{
-		"without Nonces":     {NonceClaim: claim},
-		"Guard without Non":  {Nonces: (*dpopnonce.Repository)(nil), NonceClaim: claim},
-		"without NonceClaim": {Nonces: s},
-		"999ms":              {Nonces: s, NonceClaim: claim, TTL: 999 * time.Millisecond},
-		"-1m0s":              {Nonces: s, NonceClaim: claim, TTL: -time.Minute},
-		"Policy 2":           {Nonces: s, NonceClaim: claim, Policy: 2},
-		"Algs":               {Nonces: s, NonceClaim: claim, Algs: `ES256", error="`},
+		"without Nonces":       {NonceClaim: claim},
+		"Guard without Nonces": {Nonces: (*dpopnonce.Repository)(nil), NonceClaim: claim},
+		"without NonceClaim":   {Nonces: s},
+		"999ms":                {Nonces: s, NonceClaim: claim, TTL: 999 * time.Millisecond},
+		"-1m0s":                {Nonces: s, NonceClaim: claim, TTL: -time.Minute},
+		"Policy 2":             {Nonces: s, NonceClaim: claim, Policy: 2},
+		"Algs":                 {Nonces: s, NonceClaim: claim, Algs: `ES256", error="`},
 	} {
 		wantPanic(t, why, func() { guard.AuthorizationServer(ok) })
 		wantPanic(t, why, func() { guard.ResourceServer(ok) })
@@ -31,7 +31,7 @@ func TestAGuardThatCannotWorkPanicsAndSaysWhy(t *testing.T) {
 	wantPanic(t, "nil handler", func() { good.ResourceServer(nil) })
 }
 
-func TestAGuardServesOneRoleForAnyNumberOfHandlers(t *testing.T) {
+func TestSecondRolePanics(t *testing.T) {
 	s := newStore(t)
 	ok := http.NotFoundHandler()
 	as := &dpophttp.Guard{Nonces: s, NonceClaim: claim}
@@ -44,7 +44,7 @@ func TestAGuardServesOneRoleForAnyNumberOfHandlers(t *testing.T) {
 	rs.ResourceServer(ok)
 }
 
-func TestHandlersMayBeAddedWhileAGuardServes(t *testing.T) {
+func TestMountsHandlersWhileServing(t *testing.T) {
 	guard := &dpophttp.Guard{Nonces: newStore(t).Repository, NonceClaim: claim}
 	first := guard.ResourceServer(http.NotFoundHandler())
 	served := make(chan struct{})

@@ -1,7 +1,6 @@
 package dpophttp_test
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -13,13 +12,13 @@ import (
 	"github.com/attesto/dpopnonce/dpophttp"
 )
 
-func TestAtMostOneDPoPNonceHeader(t *testing.T) {
+func TestResponseHasOneNonceHeader(t *testing.T) {
 	onEachRole(t, func(t *testing.T, f *fixture) {
-		old := f.fresh(t)
+		old := f.challenge(t)
 		current := f.replaceCurrent(t)
 		outer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Header()["DPoP-Nonce"] = []string{"of-another-layer"} // not the canonical spelling
-			w.Header().Add("DPoP-Nonce", "of-another-layer")
+			w.Header()["DPoP-Nonce"] = []string{"set-by-outer-layer"} // not the canonical spelling
+			w.Header().Add("DPoP-Nonce", "set-by-outer-layer")
 			f.handler.ServeHTTP(w, r)
 		})
 		for _, nonce := range []string{"", old} {
@@ -31,24 +30,25 @@ func TestAtMostOneDPoPNonceHeader(t *testing.T) {
 					all = append(all, values...)
 				}
 			}
-			if len(all) != 1 || all[0] == "of-another-layer" || current != "" && all[0] != current {
+			if len(all) != 1 || all[0] == "set-by-outer-layer" || current != "" && all[0] != current {
 				t.Fatal(all)
 			}
 		}
 	})
 }
 
-// replaceCurrent lets the nonce that is current under Window be another.
+// replaceCurrent replaces the current nonce and returns the new one; "" under
+// SingleUse, which has none.
 func (f *fixture) replaceCurrent(t *testing.T) string {
 	t.Helper()
 	if f.guard.Policy != dpophttp.Window {
 		return ""
 	}
 	dpophttp.Forget(f.guard)
-	return f.fresh(t)
+	return f.challenge(t)
 }
 
-func TestEveryRejectionCarriesAFreshNonceThatIsAccepted(t *testing.T) {
+func TestNonceOfRejectionIsAccepted(t *testing.T) {
 	onEachRole(t, func(t *testing.T, f *fixture) {
 		for nonce := range f.rejections(t) {
 			w := f.do(request(nonce))
@@ -63,12 +63,12 @@ func TestEveryRejectionCarriesAFreshNonceThatIsAccepted(t *testing.T) {
 	})
 }
 
-func TestASuccessUnderSingleUseCarriesTheNextNonceAndSpendsTheOldOne(t *testing.T) {
+func TestSingleUseSpendsNonceAndSendsNext(t *testing.T) {
 	onEachRole(t, func(t *testing.T, f *fixture) {
 		if f.guard.Policy != dpophttp.SingleUse {
 			return
 		}
-		nonce := f.fresh(t)
+		nonce := f.challenge(t)
 		for i := 0; i < 3; i++ {
 			w := f.do(request(nonce))
 			next := w.Header().Get("DPoP-Nonce")
@@ -76,19 +76,19 @@ func TestASuccessUnderSingleUseCarriesTheNextNonceAndSpendsTheOldOne(t *testing.
 				t.Fatal(w.Code, w.Header())
 			}
 			if w := f.do(request(nonce)); w.Code == http.StatusOK {
-				t.Fatal("accepted twice")
+				t.Fatal("the nonce was accepted twice")
 			}
 			nonce = next
 		}
 	})
 }
 
-func TestASuccessUnderWindowCarriesTheCurrentNonceWhereItDiffers(t *testing.T) {
+func TestWindowSendsCurrentNonceWhereItDiffers(t *testing.T) {
 	onEachRole(t, func(t *testing.T, f *fixture) {
 		if f.guard.Policy != dpophttp.Window {
 			return
 		}
-		nonce := f.fresh(t)
+		nonce := f.challenge(t)
 		for i := 0; i < 2; i++ {
 			w := f.do(request(nonce))
 			if w.Code != http.StatusOK || w.Header().Values("DPoP-Nonce") != nil || w.Header().Get("Cache-Control") != "" {
@@ -103,9 +103,9 @@ func TestASuccessUnderWindowCarriesTheCurrentNonceWhereItDiffers(t *testing.T) {
 	})
 }
 
-func TestAResponseWithDPoPNonceIsNotCacheable(t *testing.T) {
+func TestResponseWithNonceIsNotCached(t *testing.T) {
 	onEachRole(t, func(t *testing.T, f *fixture) {
-		old := f.fresh(t)
+		old := f.challenge(t)
 		f.replaceCurrent(t)
 		for _, nonce := range []string{"", "never-issued", old} {
 			if w := f.do(request(nonce)); w.Header().Get("Cache-Control") != "no-store" {
@@ -115,13 +115,13 @@ func TestAResponseWithDPoPNonceIsNotCacheable(t *testing.T) {
 	})
 }
 
-func TestBrowsersMayReadTheHeaders(t *testing.T) {
+func TestHeadersAreExposedToBrowsers(t *testing.T) {
 	onEachRole(t, func(t *testing.T, f *fixture) {
 		want := "X-Request-Id, DPoP-Nonce"
 		if _, isResource := challengeOf(f); isResource {
 			want += ", WWW-Authenticate"
 		}
-		old := f.fresh(t)
+		old := f.challenge(t)
 		outer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Access-Control-Expose-Headers", "X-Request-Id")
 			f.handler.ServeHTTP(w, r)
@@ -138,13 +138,13 @@ func TestBrowsersMayReadTheHeaders(t *testing.T) {
 	})
 }
 
-// challengeOf returns a challenge, and whether it is a resource server's.
+// challengeOf returns a challenge, and whether a resource server wrote it.
 func challengeOf(f *fixture) (w *httptest.ResponseRecorder, resource bool) {
 	w = f.do(request(""))
 	return w, w.Code == http.StatusUnauthorized
 }
 
-func TestEveryReasonIsOneAnswerToTheClientAndItsOwnToOnReject(t *testing.T) {
+func TestReasonReachesOnRejectOnly(t *testing.T) {
 	onEachRole(t, func(t *testing.T, f *fixture) {
 		first, _ := challengeOf(f)
 		for nonce, want := range f.rejections(t) {
@@ -155,7 +155,7 @@ func TestEveryReasonIsOneAnswerToTheClientAndItsOwnToOnReject(t *testing.T) {
 				t.Fatalf("%v: %d %v %s", want, w.Code, w.Header(), w.Body)
 			}
 			if len(f.rejected) != 1 || !errors.Is(f.rejected[0], want) {
-				t.Fatalf("told %v, want %v", f.rejected, want)
+				t.Fatalf("OnReject got %v, want %v", f.rejected, want)
 			}
 		}
 		if f.passed != 0 || f.failed != nil {
@@ -164,9 +164,9 @@ func TestEveryReasonIsOneAnswerToTheClientAndItsOwnToOnReject(t *testing.T) {
 	})
 }
 
-func TestGarbageProofsBurnNoNonces(t *testing.T) {
+func TestUnverifiedProofSpendsNothing(t *testing.T) {
 	onEachRole(t, func(t *testing.T, f *fixture) {
-		nonce := f.fresh(t)
+		nonce := f.challenge(t)
 		f.store.calls.Store(0)
 		r := request(nonce)
 		r.Header.Set("Unverified", "yes")
@@ -185,24 +185,12 @@ func TestGarbageProofsBurnNoNonces(t *testing.T) {
 			t.Fatal(w.Code)
 		}
 		if w := f.do(request(nonce)); w.Code != http.StatusOK {
-			t.Fatal("spent by a proof that was not verified")
+			t.Fatal("an unverified proof spent the nonce")
 		}
 	})
 }
 
-func wantOAuthError(t *testing.T, w *httptest.ResponseRecorder, code string) {
-	t.Helper()
-	var body struct {
-		Error       string `json:"error"`
-		Description string `json:"error_description"`
-	}
-	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || body.Error != code || body.Description == "" ||
-		w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Cache-Control") != "no-store" {
-		t.Fatal(err, w.Header(), w.Body)
-	}
-}
-
-func TestAStoreThatFailsIsA503WithoutAChallengeOrAPass(t *testing.T) {
+func TestStoreFailureIsAnswered503(t *testing.T) {
 	onEachRole(t, func(t *testing.T, f *fixture) {
 		down := errors.New("the store is down")
 		for _, nonce := range []string{"", "some-nonce"} {
@@ -218,42 +206,15 @@ func TestAStoreThatFailsIsA503WithoutAChallengeOrAPass(t *testing.T) {
 			}
 		}
 		f.store.down = nil
-		if w := f.do(request(f.fresh(t))); w.Code != http.StatusOK {
-			t.Fatal("no recovery:", w.Code)
+		if w := f.do(request(f.challenge(t))); w.Code != http.StatusOK {
+			t.Fatal("not accepted after the store recovered:", w.Code)
 		}
 	})
 }
 
-func TestTheAuthorizationServersChallengeIsATokenErrorResponse(t *testing.T) {
-	f := newFixture(t, dpophttp.SingleUse, (*dpophttp.Guard).AuthorizationServer)
-	w := f.do(request(""))
-	if w.Code != http.StatusBadRequest {
-		t.Fatal(w.Code)
-	}
-	wantOAuthError(t, w, "use_dpop_nonce")
-}
-
-func TestTheResourceServersChallengeIsAWWWAuthenticate(t *testing.T) {
-	const want = `DPoP error="use_dpop_nonce", error_description="Resource server requires nonce in DPoP proof"`
+func TestSingleUseCallsStoreOnce(t *testing.T) {
 	f := newFixture(t, dpophttp.SingleUse, (*dpophttp.Guard).ResourceServer)
-	w := f.do(request(""))
-	if got := w.Header().Get("WWW-Authenticate"); w.Code != http.StatusUnauthorized || got != want+`, algs="ES256 EdDSA"` {
-		t.Fatal(w.Code, got)
-	}
-	f.guard.Algs = ""
-	if got := f.do(request("")).Header().Get("WWW-Authenticate"); got != want {
-		t.Fatal(got)
-	}
-	r := request("")
-	r.Header.Set("Unverified", "yes")
-	if got := f.do(r).Header().Get("WWW-Authenticate"); got != "DPoP" {
-		t.Fatal(got)
-	}
-}
-
-func TestSingleUseTakesOneCallOfTheStore(t *testing.T) {
-	f := newFixture(t, dpophttp.SingleUse, (*dpophttp.Guard).ResourceServer)
-	for _, nonce := range []string{"", "never-issued", f.fresh(t)} {
+	for _, nonce := range []string{"", "never-issued", f.challenge(t)} {
 		f.store.calls.Store(0)
 		if f.do(request(nonce)); f.store.calls.Load() != 1 {
 			t.Fatalf("%d calls", f.store.calls.Load())
@@ -261,20 +222,20 @@ func TestSingleUseTakesOneCallOfTheStore(t *testing.T) {
 	}
 }
 
-func TestTheTTLIsTheGuardsOrTheDefault(t *testing.T) {
+func TestNonceExpiresAfterTTL(t *testing.T) {
 	f := newFixture(t, dpophttp.SingleUse, (*dpophttp.Guard).ResourceServer)
 	for ttl, lives := range map[time.Duration]time.Duration{
 		0: dpopnonce.DefaultTTL, 2 * time.Minute: 2 * time.Minute, 1500 * time.Millisecond: time.Second,
 	} {
 		f.guard.TTL = ttl
-		nonce := f.fresh(t)
+		nonce := f.challenge(t)
 		f.store.clock = f.store.clock.Add(lives - time.Second)
 		if err := f.store.Check(request("").Context(), nonce, time.Hour); err != nil {
 			t.Fatal(ttl, err)
 		}
 		f.store.clock = f.store.clock.Add(time.Second)
 		if f.do(request(nonce)).Code == http.StatusOK {
-			t.Fatalf("%v: accepted at its expiry", ttl)
+			t.Fatalf("ttl %v: accepted at expires_at", ttl)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/attesto/dpopnonce/dpophttp"
 )
 
-func TestAFloodOfChallengesAddsOneRow(t *testing.T) {
+func TestFloodOfChallengesAddsOneRow(t *testing.T) {
 	s := newStore(t)
 	guard := &dpophttp.Guard{Nonces: s, NonceClaim: claim, Policy: dpophttp.Window}
 	handlers := []http.Handler{guard.ResourceServer(http.NotFoundHandler()), guard.ResourceServer(http.NotFoundHandler())}
@@ -39,43 +39,43 @@ func TestAFloodOfChallengesAddsOneRow(t *testing.T) {
 	}
 }
 
-func TestTheCurrentNonceIsReplacedAtHalfItsTTL(t *testing.T) {
+func TestCurrentNonceIsReplacedAtHalfTTL(t *testing.T) {
 	f := newFixture(t, dpophttp.Window, (*dpophttp.Guard).ResourceServer)
 	f.guard.TTL = 10 * time.Minute
 	now := noon
 	dpophttp.SetClock(f.guard, func() time.Time { return now })
-	first := f.fresh(t)
+	first := f.challenge(t)
 	now = now.Add(5*time.Minute - 1)
-	if f.fresh(t) != first {
-		t.Fatal("replaced before its time")
+	if f.challenge(t) != first {
+		t.Fatal("replaced before half the ttl")
 	}
 	now = now.Add(1)
-	second := f.fresh(t)
+	second := f.challenge(t)
 	if second == first {
-		t.Fatal("not replaced")
+		t.Fatal("not replaced at half the ttl")
 	}
 	if w := f.do(request(first)); w.Code != http.StatusOK || w.Header().Get("DPoP-Nonce") != second {
 		t.Fatal(w.Code, w.Header())
 	}
 }
 
-func TestAChallengeNeverCarriesANonceThatHasExpired(t *testing.T) {
+func TestChallengeCarriesUnexpiredNonce(t *testing.T) {
 	for _, ttl := range []time.Duration{time.Second, 1999 * time.Millisecond, 2 * time.Second, 3 * time.Second} {
 		f := newFixture(t, dpophttp.Window, (*dpophttp.Guard).ResourceServer)
 		f.guard.TTL = ttl
 		dpophttp.SetClock(f.guard, func() time.Time { return f.store.clock })
 		for i := 0; i < 100; i++ {
 			f.store.clock = f.store.clock.Add(70 * time.Millisecond)
-			if w := f.do(request(f.fresh(t))); w.Code != http.StatusOK {
+			if w := f.do(request(f.challenge(t))); w.Code != http.StatusOK {
 				t.Fatalf("ttl %v, at %v: %d", ttl, f.store.clock, w.Code)
 			}
 		}
 	}
 }
 
-func TestACurrentNonceThatTheStoreRefusesIsReplaced(t *testing.T) {
+func TestRejectedCurrentNonceIsReplaced(t *testing.T) {
 	f := newFixture(t, dpophttp.Window, (*dpophttp.Guard).ResourceServer)
-	nonce := f.fresh(t)
+	nonce := f.challenge(t)
 	if err := f.store.db.Exec("DELETE FROM dpop_nonces").Error; err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestACurrentNonceThatTheStoreRefusesIsReplaced(t *testing.T) {
 	}
 }
 
-func TestAnyNodeAcceptsAnyNodesNonce(t *testing.T) {
+func TestNodesAcceptEachOthersNonces(t *testing.T) {
 	s := newStore(t)
 	var nodes [2]http.Handler
 	for i := range nodes {
@@ -112,11 +112,11 @@ func TestAnyNodeAcceptsAnyNodesNonce(t *testing.T) {
 	}
 }
 
-// slow is a store whose Issue waits.
+// slow is a store whose Issue reports its start on entered and waits for leave.
 type slow struct {
 	dpophttp.Nonces
 	entered, leave chan struct{}
-	fail           func()
+	fail           func() // if not nil, called in place of returning
 }
 
 func (s slow) Issue(ctx context.Context, ttl time.Duration) (string, error) {
@@ -132,7 +132,7 @@ func (s slow) Issue(ctx context.Context, ttl time.Duration) (string, error) {
 	return s.Nonces.Issue(ctx, ttl)
 }
 
-func TestConcurrentMissesIssueOnceWithAContextThatNoRequestCancels(t *testing.T) {
+func TestConcurrentRequestsShareOneIssue(t *testing.T) {
 	s := newStore(t)
 	waiting := slow{Nonces: s, entered: make(chan struct{}, 64), leave: make(chan struct{})}
 	guard := &dpophttp.Guard{Nonces: waiting, NonceClaim: claim, Policy: dpophttp.Window}
@@ -154,7 +154,7 @@ func TestConcurrentMissesIssueOnceWithAContextThatNoRequestCancels(t *testing.T)
 		t.Fatal(code)
 	}
 	for i := 0; i < 1000; i++ {
-		runtime.Gosched() // so that the others wait
+		runtime.Gosched() // until the others wait
 	}
 	close(waiting.leave)
 	for i := 0; i < 32; i++ {
@@ -167,35 +167,35 @@ func TestConcurrentMissesIssueOnceWithAContextThatNoRequestCancels(t *testing.T)
 	}
 }
 
-func TestAnIssueThatDoesNotReturnIsAFailure(t *testing.T) {
+func TestIssueWithoutReturnIsAnswered503(t *testing.T) {
 	for name, fail := range map[string]func(){
-		"panic":  func() { panic("a bug of the store") },
+		"panic":  func() { panic("bug of the store") },
 		"Goexit": runtime.Goexit,
 	} {
 		failing := slow{Nonces: newStore(t), entered: make(chan struct{}, 2), leave: make(chan struct{}), fail: fail}
 		close(failing.leave)
-		var told error
+		var failed error
 		guard := &dpophttp.Guard{Nonces: failing, NonceClaim: claim, Policy: dpophttp.Window,
-			OnError: func(_ *http.Request, err error) { told = err }}
+			OnError: func(_ *http.Request, err error) { failed = err }}
 		handler := guard.ResourceServer(http.NotFoundHandler())
 		for i := 0; i < 2; i++ {
 			w := httptest.NewRecorder()
 			handler.ServeHTTP(w, request(""))
-			if w.Code != http.StatusServiceUnavailable || told == nil {
-				t.Fatal(name, w.Code, told)
+			if w.Code != http.StatusServiceUnavailable || failed == nil {
+				t.Fatal(name, w.Code, failed)
 			}
 		}
 	}
 }
 
-// mute is a store that breaks its contract: it has no nonce to give.
+// mute is a store that breaks its contract: it returns no nonce.
 type mute struct{ err error }
 
 func (m mute) Issue(context.Context, time.Duration) (string, error)          { return "", nil }
 func (m mute) Check(context.Context, string, time.Duration) error            { return nil }
 func (m mute) Rotate(context.Context, string, time.Duration) (string, error) { return "", m.err }
 
-func TestAStoreWithoutANonceToGiveIsAFailure(t *testing.T) {
+func TestEmptyNonceOfStoreIsAnswered503(t *testing.T) {
 	for _, policy := range []dpophttp.Policy{dpophttp.SingleUse, dpophttp.Window} {
 		for _, err := range []error{nil, dpopnonce.ErrUsed} {
 			for _, nonce := range []string{"", "some-nonce"} {

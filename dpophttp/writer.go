@@ -6,17 +6,16 @@ import (
 	"strings"
 )
 
-// headers are what a Guard wants of a response.
+// headers are the headers that a Guard sets on a response.
 type headers struct {
-	nonce   string // "" for none
-	exposed []string
+	nonce   string   // DPoP-Nonce; "" for none
+	exposed []string // names for Access-Control-Expose-Headers
 }
 
-// set brings them into a response whose header is about to be written, and
-// leaves there what others put beside them.
+// set sets the headers, and keeps the exposed names that others have set.
 func (h headers) set(header http.Header) {
 	if h.nonce != "" {
-		for name := range header { // one, however it is spelled (RFC 9449 section 8)
+		for name := range header { // in any spelling: at most one is allowed (RFC 9449 section 8)
 			if strings.EqualFold(name, "DPoP-Nonce") {
 				delete(header, name)
 			}
@@ -45,17 +44,17 @@ func expose(header http.Header, name string) {
 }
 
 // writer is the ResponseWriter of a request that passed. It sets its headers
-// before all that may write the header, so that no later handler undoes them.
-// Whether it was written is not for it to tell: a copy may fail before the
-// first byte, and an outer writer may hold everything back to the end.
+// again before each call that may write the response header, so that no handler
+// can remove them. It cannot know whether the header was written: a copy may
+// fail before the first byte, and an outer writer may buffer the response.
 type writer struct {
 	http.ResponseWriter
 	headers headers
 }
 
-// serveWith calls next. The headers are there from the start, too, for who
-// unwraps the writer, and in the end, for who wrote nothing or panicked: the
-// nonce is spent in any case.
+// serveWith calls next. It sets the headers before, for handlers that unwrap the
+// writer, and after, for handlers that write nothing or panic: the nonce is
+// spent in any case.
 func serveWith(h headers, w http.ResponseWriter, r *http.Request, next http.Handler) {
 	h.set(w.Header())
 	defer func() { h.set(w.Header()) }()
@@ -64,7 +63,7 @@ func serveWith(h headers, w http.ResponseWriter, r *http.Request, next http.Hand
 
 func (w *writer) WriteHeader(status int) {
 	if status < 200 && status != http.StatusSwitchingProtocols {
-		w.ResponseWriter.WriteHeader(status) // informational: the header is still to come
+		w.ResponseWriter.WriteHeader(status) // informational: the header follows later
 		return
 	}
 	w.headers.set(w.Header())
@@ -76,13 +75,13 @@ func (w *writer) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// ReadFrom lets a file be sent the short way.
+// ReadFrom keeps sendfile for handlers that copy a file.
 func (w *writer) ReadFrom(r io.Reader) (int64, error) {
 	w.headers.set(w.Header())
 	return io.Copy(w.ResponseWriter, r)
 }
 
-// Flush is the one of [http.Flusher].
+// Flush implements [http.Flusher].
 func (w *writer) Flush() { _ = w.FlushError() }
 
 // FlushError is what [http.ResponseController] calls.
@@ -91,5 +90,5 @@ func (w *writer) FlushError() error {
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// Unwrap gives [http.ResponseController] the writer that the Guard was given.
+// Unwrap returns the underlying writer, for [http.ResponseController].
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }

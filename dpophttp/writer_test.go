@@ -12,8 +12,8 @@ import (
 	"github.com/attesto/dpopnonce/dpophttp"
 )
 
-// serve runs a handler behind a Guard on a real server, and returns the
-// response to an accepted request.
+// serve runs handler behind a Guard on a real server and returns the response to
+// an accepted request.
 func serve(t *testing.T, outer func(http.Handler) http.Handler, handler http.HandlerFunc) *http.Response {
 	t.Helper()
 	s := newStore(t)
@@ -50,11 +50,11 @@ func wantHeaders(t *testing.T, response *http.Response, exposed string) {
 	}
 }
 
-func TestHeadersHoldWhateverALaterHandlerSets(t *testing.T) {
+func TestHeadersSurviveLaterHandler(t *testing.T) {
 	overwrite := func(w http.ResponseWriter) {
 		w.Header().Set("Cache-Control", "public, max-age=3600")
 		w.Header().Set("Access-Control-Expose-Headers", "X-Total")
-		w.Header().Set("DPoP-Nonce", "of-the-handler")
+		w.Header().Set("DPoP-Nonce", "set-by-handler")
 	}
 	for name, write := range map[string]func(http.ResponseWriter){
 		"WriteHeader": func(w http.ResponseWriter) { w.WriteHeader(http.StatusCreated) },
@@ -64,7 +64,7 @@ func TestHeadersHoldWhateverALaterHandlerSets(t *testing.T) {
 		"Flush":       func(w http.ResponseWriter) { w.(http.Flusher).Flush() },
 		"controller":  func(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() },
 		"Error":       func(w http.ResponseWriter) { http.Error(w, "no", http.StatusForbidden) },
-		"a copy that fails before the first byte": func(w http.ResponseWriter) {
+		"copy that fails before the first byte": func(w http.ResponseWriter) {
 			_, _ = io.Copy(w, iotest.ErrReader(io.ErrUnexpectedEOF))
 			overwrite(w)
 			http.Error(w, "upstream", http.StatusBadGateway)
@@ -82,14 +82,14 @@ func TestHeadersHoldWhateverALaterHandlerSets(t *testing.T) {
 				write(w)
 			})
 			wantHeaders(t, response, "X-Total, DPoP-Nonce, WWW-Authenticate")
-			if response.Header.Get("DPoP-Nonce") == "of-the-handler" {
+			if response.Header.Get("DPoP-Nonce") == "set-by-handler" {
 				t.Fatal("not the next nonce")
 			}
 		})
 	}
 }
 
-func TestHeadersHoldBehindAWriterThatHoldsTheResponseBack(t *testing.T) {
+func TestHeadersSurviveBufferingWriter(t *testing.T) {
 	buffering := func(next http.Handler) http.Handler { return http.TimeoutHandler(next, time.Minute, "") }
 	for name, write := range map[string]func(http.ResponseWriter){
 		"Write": func(w http.ResponseWriter) { _, _ = w.Write([]byte("x")) },
@@ -100,18 +100,18 @@ func TestHeadersHoldBehindAWriterThatHoldsTheResponseBack(t *testing.T) {
 			response := serve(t, buffering, func(w http.ResponseWriter, _ *http.Request) {
 				write(w)
 				w.Header().Set("Cache-Control", "public")
-				w.Header().Set("DPoP-Nonce", "of-the-handler")
+				w.Header().Set("DPoP-Nonce", "set-by-handler")
 				w.Header().Del("Access-Control-Expose-Headers")
 			})
 			wantHeaders(t, response, "DPoP-Nonce, WWW-Authenticate")
-			if response.Header.Get("DPoP-Nonce") == "of-the-handler" {
+			if response.Header.Get("DPoP-Nonce") == "set-by-handler" {
 				t.Fatal("not the next nonce")
 			}
 		})
 	}
 }
 
-func TestAPanicThatAnOuterLayerAnswersCarriesTheNonce(t *testing.T) {
+func TestRecoveredPanicCarriesNonce(t *testing.T) {
 	recovering := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer func() {
@@ -124,7 +124,7 @@ func TestAPanicThatAnOuterLayerAnswersCarriesTheNonce(t *testing.T) {
 	}
 	response := serve(t, recovering, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Cache-Control", "public")
-		panic("a bug of the handler")
+		panic("bug of the handler")
 	})
 	if response.StatusCode != http.StatusInternalServerError {
 		t.Fatal(response.Status)
@@ -132,7 +132,7 @@ func TestAPanicThatAnOuterLayerAnswersCarriesTheNonce(t *testing.T) {
 	wantHeaders(t, response, "DPoP-Nonce, WWW-Authenticate")
 }
 
-func TestAHandlerThatUnwrapsTheWriterSendsTheHeadersToo(t *testing.T) {
+func TestUnwrappedWriterSendsHeaders(t *testing.T) {
 	var original http.ResponseWriter
 	keep := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -153,7 +153,7 @@ func TestAHandlerThatUnwrapsTheWriterSendsTheHeadersToo(t *testing.T) {
 	wantHeaders(t, response, "DPoP-Nonce, WWW-Authenticate")
 }
 
-func TestFlushSendsTheHeadersBeforeTheHandlerEnds(t *testing.T) {
+func TestFlushSendsHeadersAtOnce(t *testing.T) {
 	received := make(chan struct{})
 	response := serve(t, nil, func(w http.ResponseWriter, r *http.Request) {
 		w.(http.Flusher).Flush()
@@ -166,7 +166,7 @@ func TestFlushSendsTheHeadersBeforeTheHandlerEnds(t *testing.T) {
 	close(received)
 }
 
-func TestAnUpgradeIsHijackedThroughTheController(t *testing.T) {
+func TestControllerHijacksConnection(t *testing.T) {
 	response := serve(t, nil, func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {

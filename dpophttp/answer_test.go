@@ -1,0 +1,49 @@
+package dpophttp_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/attesto/dpopnonce/dpophttp"
+)
+
+func TestAuthorizationServerChallengesWithTokenError(t *testing.T) {
+	f := newFixture(t, dpophttp.SingleUse, (*dpophttp.Guard).AuthorizationServer)
+	w := f.do(request(""))
+	if w.Code != http.StatusBadRequest {
+		t.Fatal(w.Code)
+	}
+	wantOAuthError(t, w, "use_dpop_nonce")
+}
+
+func TestResourceServerChallengesWithAuthenticateHeader(t *testing.T) {
+	const want = `DPoP error="use_dpop_nonce", error_description="Resource server requires nonce in DPoP proof"`
+	f := newFixture(t, dpophttp.SingleUse, (*dpophttp.Guard).ResourceServer)
+	w := f.do(request(""))
+	if got := w.Header().Get("WWW-Authenticate"); w.Code != http.StatusUnauthorized || got != want+`, algs="ES256 EdDSA"` {
+		t.Fatal(w.Code, got)
+	}
+	f.guard.Algs = ""
+	if got := f.do(request("")).Header().Get("WWW-Authenticate"); got != want {
+		t.Fatal(got)
+	}
+	r := request("")
+	r.Header.Set("Unverified", "yes")
+	if got := f.do(r).Header().Get("WWW-Authenticate"); got != "DPoP" {
+		t.Fatal(got)
+	}
+}
+
+func wantOAuthError(t *testing.T, w *httptest.ResponseRecorder, code string) {
+	t.Helper()
+	var body struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || body.Error != code || body.Description == "" ||
+		w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Cache-Control") != "no-store" {
+		t.Fatal(err, w.Header(), w.Body)
+	}
+}
