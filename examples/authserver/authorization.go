@@ -16,7 +16,7 @@ type authorizationServer struct {
 	log    *slog.Logger
 }
 
-// metadata is RFC 8414's.
+// metadata serves the document of RFC 8414.
 func (as authorizationServer) metadata(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{
 		"issuer":                                as.config.issuer,
@@ -28,8 +28,8 @@ func (as authorizationServer) metadata(w http.ResponseWriter, _ *http.Request) {
 	})
 }
 
-// authenticate lets the registered client pass, with a request that the token
-// endpoint can answer: what is wrong with it otherwise must not cost a nonce.
+// authenticate passes valid requests of the registered client. It comes before
+// the Guard, so that other requests cannot spend nonces.
 func (as authorizationServer) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
@@ -37,26 +37,26 @@ func (as authorizationServer) authenticate(next http.Handler) http.Handler {
 		switch {
 		case !same(id, as.config.clientID) || !same(secret, as.config.clientSecret):
 			w.Header().Set("WWW-Authenticate", "Basic")
-			writeError(w, http.StatusUnauthorized, "invalid_client", "the client is not registered, or its secret is another")
+			writeError(w, http.StatusUnauthorized, "invalid_client", "the client is not registered, or its secret is wrong")
 		case r.ParseForm() != nil:
-			writeError(w, http.StatusBadRequest, "invalid_request", "the body is no form")
+			writeError(w, http.StatusBadRequest, "invalid_request", "the body is not a form")
 		case r.PostForm.Get("grant_type") != "client_credentials":
-			writeError(w, http.StatusBadRequest, "unsupported_grant_type", "grant_type has to be client_credentials")
+			writeError(w, http.StatusBadRequest, "unsupported_grant_type", "grant_type must be client_credentials")
 		default:
 			next.ServeHTTP(w, r)
 		}
 	})
 }
 
-// same compares a credential, which a form-encoding has been applied to (RFC
-// 6749 section 2.3.1), in constant time.
+// same compares a form-encoded credential (RFC 6749 section 2.3.1) with its
+// value, in constant time.
 func same(encoded, want string) bool {
 	got, err := url.QueryUnescape(encoded)
 	return err == nil && subtle.ConstantTimeCompare([]byte(got), []byte(want)) == 1
 }
 
-// verify hands the proof on, if there is a good one. The Guard answers
-// otherwise.
+// verify passes every request on, with its proof if that is valid. The Guard
+// answers requests without a verified proof.
 func (as authorizationServer) verify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, err := as.proofs.verify(r, "")
@@ -79,7 +79,7 @@ func (as authorizationServer) token(w http.ResponseWriter, r *http.Request) {
 	token, err := as.tokens.issue(id, proofOf(r).thumbprint)
 	if err != nil {
 		as.log.ErrorContext(r.Context(), "access token", "error", err)
-		writeError(w, http.StatusInternalServerError, "server_error", "no token could be issued")
+		writeError(w, http.StatusInternalServerError, "server_error", "the token could not be issued")
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{

@@ -22,8 +22,8 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// runDemo runs the server on a port and a database of its own, and a client
-// that prints what it exchanges with it.
+// runDemo runs the server on a free port with a new database, and a client that
+// prints each request and response.
 func runDemo(ctx context.Context, c config) error {
 	dir, err := os.MkdirTemp("", "authserver")
 	if err != nil {
@@ -48,8 +48,7 @@ func runDemo(ctx context.Context, c config) error {
 	})
 }
 
-// A client has a key, and the nonces that it was handed last: one for each
-// server.
+// A client has a key and the last nonce of each server.
 type client struct {
 	config
 	key        *ecdsa.PrivateKey
@@ -65,28 +64,28 @@ func newClient(c config, issuer string) (*client, error) {
 	return &client{config: c, key: key, tokenURL: issuer + "/token", resourceID: issuer + "/resource"}, err
 }
 
-// story goes through the flow, and fails where an answer is not the expected.
+// story runs the flow and fails at the first unexpected response.
 func (c *client) story(ctx context.Context) error {
 	var first string
-	replay, refused := "A nonce that was used before is challenged", http.StatusUnauthorized
+	replay, refused := "A proof with a used nonce is challenged", http.StatusUnauthorized
 	if c.policy == dpophttp.Window {
-		replay, refused = "Within its window a nonce passes again: only jti tells a replay", http.StatusOK
+		replay, refused = "A used nonce passes again within its window: only the jti shows a replay", http.StatusOK
 	}
 	for _, step := range []struct {
 		title string
 		do    func() (int, error)
 		want  int
 	}{
-		{"A token request whose proof has no nonce is challenged", func() (int, error) { return c.requestToken(ctx) }, 400},
-		{"The same with the nonce of the challenge gets a token, bound to the client's key", func() (int, error) { return c.requestToken(ctx) }, 200},
-		{"The resource server has nonces of its own", func() (int, error) { return c.requestResource(ctx, c.rsNonce) }, 401},
-		{"With one of them the request passes", func() (int, error) {
+		{"A token request without a nonce is challenged", func() (int, error) { return c.requestToken(ctx) }, 400},
+		{"Repeated with the nonce of the challenge, it gets a token for the client's key", func() (int, error) { return c.requestToken(ctx) }, 200},
+		{"The resource server asks for a nonce of its own", func() (int, error) { return c.requestResource(ctx, c.rsNonce) }, 401},
+		{"Repeated with that nonce, the request passes", func() (int, error) {
 			first = c.rsNonce
 			return c.requestResource(ctx, c.rsNonce)
 		}, 200},
-		{"So does another, with the nonce that came last", func() (int, error) { return c.requestResource(ctx, c.rsNonce) }, 200},
+		{"The next request passes with the nonce of the last response", func() (int, error) { return c.requestResource(ctx, c.rsNonce) }, 200},
 		{replay, func() (int, error) { return c.requestResource(ctx, first) }, refused},
-		{"Without a token there is neither an answer nor a nonce", func() (int, error) {
+		{"A request without a token gets neither the resource nor a nonce", func() (int, error) {
 			c.token = ""
 			return c.requestResource(ctx, "")
 		}, 401},
@@ -141,7 +140,7 @@ func (c *client) requestResource(ctx context.Context, nonce string) (int, error)
 	return response.StatusCode, nil
 }
 
-// exchange sends r with a proof, and prints both sides.
+// exchange sends r with a proof and prints the request and the response.
 func (c *client) exchange(r *http.Request, nonce string) (*http.Response, []byte, error) {
 	proof, err := newProof(c.key, r, c.token, nonce)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/rs/cors"
 )
 
-// newHandler puts the layers of both roles in their order:
+// newHandler mounts the layers of both roles in this order:
 //
 //	CORS → client or token authentication → proof verification → Guard → handler
 func newHandler(c config, s *store, log *slog.Logger) http.Handler {
@@ -49,7 +49,7 @@ func newHandler(c config, s *store, log *slog.Logger) http.Handler {
 	}).Handler(mux)
 }
 
-// reason is why a nonce was rejected, for the log.
+// reason names a rejection in the log.
 func reason(err error) string {
 	for reason, is := range map[string]error{
 		"missing": dpopnonce.ErrMissing, "unknown": dpopnonce.ErrUnknown,

@@ -1,10 +1,10 @@
-// Command authserver is an OAuth authorization server and a resource server
-// that demand DPoP nonces, in one process: a token endpoint for client
-// credentials at /token, and a resource at /resource.
+// Command authserver is an OAuth authorization server and a resource server in
+// one process. Both require DPoP nonces. The token endpoint for client
+// credentials is /token, the resource is /resource.
 //
-//	authserver                       # on 127.0.0.1:8080, SQLite
-//	authserver -dsn postgres://...   # nodes that share a database
-//	authserver -demo                 # with a client that goes through the flow
+//	authserver                       # on 127.0.0.1:8080, with SQLite
+//	authserver -dsn postgres://...   # one of several nodes on one database
+//	authserver -demo                 # with a client that runs the flow
 package main
 
 import (
@@ -31,13 +31,13 @@ func main() {
 	flag.StringVar(&c.dsn, "dsn", "", "PostgreSQL to use, as postgres://user:password@host:port/database (default: SQLite)")
 	flag.StringVar(&c.file, "file", "authserver.db", "SQLite file")
 	flag.StringVar(&c.origin, "origin", "", "origin of browser clients, as https://app.example (default: none)")
-	flag.StringVar(&c.clientID, "client-id", "demo", "the client that is registered")
+	flag.StringVar(&c.clientID, "client-id", "demo", "the registered client")
 	flag.StringVar(&c.clientSecret, "client-secret", "demo-secret", "its secret")
 	flag.DurationVar(&c.ttl, "ttl", dpopnonce.DefaultTTL, "lifetime of a nonce")
 	flag.Func("policy", "single-use or window (default single-use)", func(s string) error {
 		return c.setPolicy(s)
 	})
-	demo := flag.Bool("demo", false, "run a client through the flow on a new database, print each exchange, and end")
+	demo := flag.Bool("demo", false, "run a client through the flow on a new database, print each exchange, and exit")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -67,12 +67,12 @@ func (c *config) setPolicy(name string) error {
 	case "window":
 		c.policy = dpophttp.Window
 	default:
-		return fmt.Errorf("no such policy")
+		return fmt.Errorf("unknown policy")
 	}
 	return nil
 }
 
-// serve runs the server until ctx ends, and lets the requests in flight end.
+// serve runs the server until ctx ends, and then waits for requests in flight.
 func serve(ctx context.Context, c config) error {
 	return serveAnd(ctx, c, slog.New(slog.NewJSONHandler(os.Stdout, nil)), func(ctx context.Context, _ string) error {
 		<-ctx.Done()
@@ -80,7 +80,7 @@ func serve(ctx context.Context, c config) error {
 	})
 }
 
-// serveAnd runs the server for as long as fn runs, which is given its URL.
+// serveAnd runs the server while fn runs. The argument of fn is the server's URL.
 func serveAnd(ctx context.Context, c config, log *slog.Logger, fn func(context.Context, string) error) error {
 	if c.ttl < time.Second {
 		return dpopnonce.ErrTTL
@@ -106,7 +106,7 @@ func serveAnd(ctx context.Context, c config, log *slog.Logger, fn func(context.C
 		Handler:           newHandler(c, store, log),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
-		// An oversized proof gets an OAuth error in place of a bare 431.
+		// More than maxProof: an oversized proof gets an OAuth error, not a bare 431.
 		MaxHeaderBytes: 4 << 20,
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}

@@ -18,8 +18,7 @@ import (
 	"github.com/go-jose/go-jose/v4/json"
 )
 
-// The algorithms that proofs may be signed with, and their names as the
-// metadata and challenges list them.
+// The algorithms of proofs, and their names in the metadata and in challenges.
 var (
 	proofAlgs     = []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.PS256}
 	proofAlgNames = []string{"ES256", "EdDSA", "PS256"}
@@ -27,17 +26,17 @@ var (
 
 const (
 	maxProof = 16 << 10         // bytes
-	maxSkew  = 60 * time.Second // of iat, to either side
+	maxSkew  = 60 * time.Second // of iat, before and after now
 )
 
-// A proof is a DPoP proof that has been verified. Its nonce has not been: that
-// is the Guard's part.
+// A proof is a verified DPoP proof. Its nonce is not verified: the Guard does
+// that.
 type proof struct {
 	nonce      string
 	thumbprint string // of its key (RFC 7638)
 }
 
-// errProof is the error of a proof that is not acceptable.
+// errProof is the error of every invalid proof.
 var errProof = errors.New("invalid DPoP proof")
 
 // A verifier checks the proofs of requests to one server.
@@ -47,9 +46,9 @@ type verifier struct {
 	keep   time.Duration // how long a proof is remembered
 }
 
-// verify checks all of RFC 9449 section 4.3 but the nonce. The token is empty
-// at the token endpoint. Errors that are not errProof are failures of the
-// server.
+// verify runs all checks of RFC 9449 section 4.3 except that of the nonce. The
+// token is empty at the token endpoint. An error that is not errProof is a
+// failure of the server.
 func (v verifier) verify(r *http.Request, token string) (*proof, error) {
 	values := r.Header.Values("DPoP")
 	switch {
@@ -77,7 +76,7 @@ func (v verifier) verify(r *http.Request, token string) (*proof, error) {
 		return nil, err
 	}
 	if !first {
-		return nil, fmt.Errorf("%w: jti was seen before", errProof)
+		return nil, fmt.Errorf("%w: jti was used before", errProof)
 	}
 	return &proof{string(claims.Nonce), thumbprint}, nil
 }
@@ -94,7 +93,7 @@ func open(compact string) (*jose.JSONWebKey, *proofClaims, error) {
 	case header.ExtraHeaders[jose.HeaderType] != "dpop+jwt":
 		return nil, nil, errors.New("typ is not dpop+jwt")
 	case has(header.ExtraHeaders, "crit") || has(header.ExtraHeaders, "b64"):
-		return nil, nil, errors.New("crit and b64 have no place in a proof") // RFC 7797 section 7
+		return nil, nil, errors.New("crit and b64 are not allowed in a proof") // RFC 7797 section 7
 	case key == nil:
 		return nil, nil, errors.New("no jwk")
 	case !key.Valid() || !key.IsPublic():
@@ -125,36 +124,36 @@ type proofClaims struct {
 	Nonce text     `json:"nonce"`
 }
 
-// text is a claim that has to be a string where it is present: null is none.
+// text is a claim that must be a string if it is present. null is not a string.
 type text string
 
 func (t *text) UnmarshalJSON(b []byte) error {
 	if len(b) == 0 || b[0] != '"' {
-		return errors.New("a claim is no string")
+		return errors.New("a claim is not a string")
 	}
 	return json.Unmarshal(b, (*string)(t))
 }
 
-// fit reports why the claims are not those of this request.
+// fit returns an error if the claims do not match the request.
 func (c *proofClaims) fit(r *http.Request, issuer, token string, now time.Time) error {
 	switch {
 	case c.JTI == "":
 		return errors.New("no jti")
 	case string(c.HTM) != r.Method:
-		return errors.New("htm is another method")
+		return errors.New("htm is not the request's method")
 	case !sameTarget(string(c.HTU), issuer+r.URL.EscapedPath()):
-		return errors.New("htu is another URL")
+		return errors.New("htu is not the request's URL")
 	case c.IAT == nil:
 		return errors.New("no iat")
 	case *c.IAT < float64(now.Add(-maxSkew).Unix()) || *c.IAT > float64(now.Add(maxSkew).Unix()):
-		return errors.New("iat is not now")
+		return errors.New("iat is too far from now")
 	case token != "" && subtle.ConstantTimeCompare([]byte(c.ATH), []byte(hashOf(token))) != 1:
-		return errors.New("ath is of another token")
+		return errors.New("ath does not match the access token")
 	}
 	return nil
 }
 
-// hashOf is the ath of an access token.
+// hashOf returns the ath of an access token.
 func hashOf(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
@@ -185,18 +184,18 @@ func normalized(u *url.URL) string {
 
 type proofKey struct{}
 
-// withProof hands a proof to the Guard and the handlers behind it.
+// withProof stores the proof for the Guard and the handlers behind it.
 func withProof(r *http.Request, p *proof) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), proofKey{}, p))
 }
 
-// proofOf returns the verified proof of r, or nil.
+// proofOf returns the proof that withProof stored, or nil.
 func proofOf(r *http.Request) *proof {
 	p, _ := r.Context().Value(proofKey{}).(*proof)
 	return p
 }
 
-// nonceClaim is the Guard's view of a proof.
+// nonceClaim is the NonceClaim of the Guards.
 func nonceClaim(r *http.Request) (nonce string, verified bool) {
 	if p := proofOf(r); p != nil {
 		return p.nonce, true

@@ -16,13 +16,13 @@ type resourceServer struct {
 
 type subjectKey struct{}
 
-// authenticate lets a request pass whose access token is good and bound to the
-// key of its proof, which it hands on.
+// authenticate passes requests on whose access token is valid and bound to the
+// key of their proof.
 func (rs resourceServer) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, ok := bearerOf(r)
 		if !ok {
-			next.ServeHTTP(w, r) // without a proof: the Guard asks for one
+			next.ServeHTTP(w, r) // the Guard asks for a proof
 			return
 		}
 		claims, err := rs.tokens.verify(token)
@@ -38,7 +38,7 @@ func (rs resourceServer) authenticate(next http.Handler) http.Handler {
 			rs.log.ErrorContext(r.Context(), "proof store", "path", r.URL.Path, "error", err)
 			w.WriteHeader(http.StatusServiceUnavailable)
 		case p.thumbprint != claims.Confirmation.Thumbprint:
-			rs.refuse(w, r, "invalid_token", "the access token is bound to another key", errors.New("cnf.jkt is of another key"))
+			rs.refuse(w, r, "invalid_token", "the access token is bound to another key", errors.New("cnf.jkt does not match the proof's key"))
 		default:
 			r = r.WithContext(context.WithValue(r.Context(), subjectKey{}, claims.Subject))
 			next.ServeHTTP(w, withProof(r, p))
@@ -52,9 +52,9 @@ func bearerOf(r *http.Request) (token string, ok bool) {
 	return token, strings.EqualFold(scheme, "DPoP") && token != ""
 }
 
-// refuse answers what is no matter of the nonce.
-func (rs resourceServer) refuse(w http.ResponseWriter, r *http.Request, code, description string, why error) {
-	rs.log.InfoContext(r.Context(), "request refused", "path", r.URL.Path, "code", code, "error", why)
+// refuse answers an invalid token or proof.
+func (rs resourceServer) refuse(w http.ResponseWriter, r *http.Request, code, description string, reason error) {
+	rs.log.InfoContext(r.Context(), "request refused", "path", r.URL.Path, "code", code, "error", reason)
 	w.Header().Set("WWW-Authenticate", `DPoP error="`+code+`", error_description="`+description+
 		`", algs="`+strings.Join(proofAlgNames, " ")+`"`)
 	w.WriteHeader(http.StatusUnauthorized)

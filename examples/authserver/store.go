@@ -18,10 +18,10 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// A store is everything that the nodes of the server share.
+// A store holds what all nodes of the server share.
 type store struct {
 	db     *gorm.DB
-	as, rs *dpopnonce.Repository // RFC 9449 section 9: apart
+	as, rs *dpopnonce.Repository // one for each role (RFC 9449 section 9)
 	key    jose.JSONWebKey       // signs access tokens
 }
 
@@ -68,7 +68,8 @@ func (s *store) close() {
 	}
 }
 
-// sweepEvery deletes what expired until ctx ends. The channel is closed then.
+// sweepEvery deletes expired nonces and proofs until ctx ends, and then closes
+// the channel.
 func (s *store) sweepEvery(ctx context.Context, interval time.Duration) <-chan struct{} {
 	var running sync.WaitGroup
 	for _, nonces := range []*dpopnonce.Repository{s.as, s.rs} {
@@ -80,7 +81,7 @@ func (s *store) sweepEvery(ctx context.Context, interval time.Duration) <-chan s
 			case <-ctx.Done():
 				tick.Stop()
 				return
-			case <-tick.C: // GORM logs a failure; the next tick tries again
+			case <-tick.C: // GORM logs a failure, and the next tick tries again
 				s.db.WithContext(ctx).Where("expires_at < ?", time.Now().UTC()).Delete(&seenProof{})
 			}
 		}
@@ -90,21 +91,21 @@ func (s *store) sweepEvery(ctx context.Context, interval time.Duration) <-chan s
 	return done
 }
 
-// A seenProof is a proof that was accepted: no node accepts its jti again.
+// A seenProof is an accepted proof. No node accepts its jti again.
 type seenProof struct {
 	ID        string    `gorm:"primaryKey;type:varchar(64)"`
 	ExpiresAt time.Time `gorm:"index"`
 }
 
-// first records a proof, and reports whether it is the first with this id.
+// first stores id and reports whether it is the first time.
 func (s *store) first(ctx context.Context, id string, expiresAt time.Time) (bool, error) {
 	done := s.db.WithContext(ctx).Clauses(clause.OnConflict{DoNothing: true}).
 		Create(&seenProof{ID: id, ExpiresAt: expiresAt.UTC()})
 	return done.RowsAffected == 1, done.Error
 }
 
-// A signingKey is shared by all nodes and kept over restarts. It belongs into a
-// key management service: an example has none.
+// A signingKey is shared by all nodes and survives restarts. In production it
+// belongs into a key management service.
 type signingKey struct {
 	ID  int `gorm:"primaryKey"`
 	JWK string
@@ -124,7 +125,7 @@ func (s *store) loadKey(ctx context.Context) error {
 	if err := db.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error; err != nil {
 		return err
 	}
-	if err := db.Take(&row, 1).Error; err != nil { // the first node's
+	if err := db.Take(&row, 1).Error; err != nil { // the first node's key
 		return err
 	}
 	return s.key.UnmarshalJSON([]byte(row.JWK))

@@ -1,5 +1,5 @@
-// Command quickstart tells what the store does as a story, on a new SQLite
-// file, or on PostgreSQL with -dsn postgres://user@host/database.
+// Command quickstart shows each call of the store and its result, on a new
+// SQLite file, or on PostgreSQL with -dsn postgres://user@host/database.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// table is the quickstart's own, created and dropped by it.
+// table belongs to the quickstart, which creates and drops it.
 const table = "dpop_nonces_quickstart"
 
 func main() {
@@ -37,7 +37,7 @@ func main() {
 	}
 }
 
-// fail prints one line: drivers break theirs.
+// fail prints the error on one line; those of drivers may have several.
 func fail(err error) {
 	fmt.Fprintln(os.Stderr, "quickstart:", strings.Join(strings.Fields(err.Error()), " "))
 	os.Exit(1)
@@ -60,9 +60,9 @@ func run(ctx context.Context, dsn string) error {
 		return err
 	}
 	defer db.Exec("DROP TABLE " + table)
-	say("the table %s and its indexes are there, on %s", table, db.Dialector.Name())
+	say("%s has the table %s and its indexes", db.Dialector.Name(), table)
 
-	for _, chapter := range []func(context.Context, *dpopnonce.Repository, *movedClock) error{single, refused, race, rotate, sweep} {
+	for _, chapter := range []func(context.Context, *dpopnonce.Repository, *movedClock) error{single, rejected, race, rotate, sweep} {
 		if err := chapter(ctx, nonces, clock); err != nil {
 			return err
 		}
@@ -84,20 +84,20 @@ func single(ctx context.Context, nonces *dpopnonce.Repository, _ *movedClock) er
 	return expect(nonces.Consume(ctx, nonce, dpopnonce.DefaultTTL), dpopnonce.ErrUsed, "the same proof again")
 }
 
-func refused(ctx context.Context, nonces *dpopnonce.Repository, clock *movedClock) error {
-	step("What is refused")
+func rejected(ctx context.Context, nonces *dpopnonce.Repository, clock *movedClock) error {
+	step("Rejected nonces")
 	nonce, err := nonces.Issue(ctx, time.Minute)
 	if err != nil {
 		return err
 	}
 	clock.Forward(time.Minute)
-	if err := expect(nonces.Consume(ctx, nonce, time.Minute), dpopnonce.ErrExpired, "a minute too late"); err != nil {
+	if err := expect(nonces.Consume(ctx, nonce, time.Minute), dpopnonce.ErrExpired, "a minute after its issue"); err != nil {
 		return err
 	}
 	if err := expect(nonces.Consume(ctx, "Zm9yZ2VkLW5vbmNl", time.Minute), dpopnonce.ErrUnknown, "a forged nonce"); err != nil {
 		return err
 	}
-	return expect(nonces.Consume(ctx, "' OR 1=1 --", time.Minute), dpopnonce.ErrUnknown, "no nonce at all")
+	return expect(nonces.Consume(ctx, "' OR 1=1 --", time.Minute), dpopnonce.ErrUnknown, "a malformed nonce")
 }
 
 func race(ctx context.Context, nonces *dpopnonce.Repository, _ *movedClock) error {
@@ -129,13 +129,13 @@ func race(ctx context.Context, nonces *dpopnonce.Repository, _ *movedClock) erro
 	done.Wait()
 	say("accepted %d, already used %d, failed %d", accepted.Load(), used.Load(), failed.Load())
 	if accepted.Load() != 1 || used.Load() != callers-1 {
-		return errors.New("want one winner")
+		return errors.New("want one accepted and all others used")
 	}
 	return nil
 }
 
 func rotate(ctx context.Context, nonces *dpopnonce.Repository, _ *movedClock) error {
-	step("Rotate: every answer carries the nonce of the next request")
+	step("Rotate: every response carries the nonce of the next request")
 	nonce, err := nonces.Issue(ctx, dpopnonce.DefaultTTL)
 	if err != nil {
 		return err
@@ -149,17 +149,17 @@ func rotate(ctx context.Context, nonces *dpopnonce.Repository, _ *movedClock) er
 		nonce = next
 	}
 	next, err := nonces.Rotate(ctx, "Zm9yZ2VkLW5vbmNl", dpopnonce.DefaultTTL)
-	if err := expect(err, dpopnonce.ErrUnknown, "a forged one"); err != nil {
+	if err := expect(err, dpopnonce.ErrUnknown, "a forged nonce"); err != nil {
 		return err
 	}
-	say("with the challenge goes   DPoP-Nonce: %s", next)
+	say("the challenge carries     DPoP-Nonce: %s", next)
 	return nil
 }
 
 func sweep(ctx context.Context, nonces *dpopnonce.Repository, clock *movedClock) error {
 	step("Sweep: an hour later")
 	clock.Forward(time.Hour)
-	fresh, err := nonces.Issue(ctx, dpopnonce.DefaultTTL)
+	latest, err := nonces.Issue(ctx, dpopnonce.DefaultTTL)
 	if err != nil {
 		return err
 	}
@@ -167,32 +167,32 @@ func sweep(ctx context.Context, nonces *dpopnonce.Repository, clock *movedClock)
 	if err != nil {
 		return err
 	}
-	if err := nonces.Check(ctx, fresh, dpopnonce.DefaultTTL); err != nil {
+	if err := nonces.Check(ctx, latest, dpopnonce.DefaultTTL); err != nil {
 		return err
 	}
-	say("%d expired rows deleted; the nonce issued just now is still acceptable", deleted)
+	say("%d expired rows deleted; a nonce issued just before is still acceptable", deleted)
 	return nil
 }
 
 func step(title string)              { fmt.Printf("\n%s\n", title) }
 func say(format string, args ...any) { fmt.Printf("  "+format+"\n", args...) }
 
-// expect says a rejection and fails for anything else.
-func expect(err, want error, who string) error {
+// expect prints the expected rejection, and returns an error for anything else.
+func expect(err, want error, what string) error {
 	if !errors.Is(err, want) {
-		return fmt.Errorf("%s: got %v, want %v", who, err, want)
+		return fmt.Errorf("%s: got %v, want %v", what, err, want)
 	}
-	say("%-25s %v", who, err)
+	say("%-25s %v", what, err)
 	return nil
 }
 
-// movedClock is moved, where a server's would take its time.
+// movedClock replaces waiting: it runs ahead of the time by a given duration.
 type movedClock struct{ ahead atomic.Int64 }
 
 func (c *movedClock) Now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
 func (c *movedClock) Forward(d time.Duration) { c.ahead.Add(int64(d)) }
 
-// open returns a database that answers, and what closes it.
+// open returns a database that it has reached, and a function that closes it.
 func open(ctx context.Context, dsn string) (*gorm.DB, func(), error) {
 	remove := func() {}
 	var dialector gorm.Dialector
@@ -224,7 +224,7 @@ func open(ctx context.Context, dsn string) (*gorm.DB, func(), error) {
 	defer cancel()
 	if err := pool.PingContext(ping); err != nil {
 		closeDB()
-		return nil, nil, fmt.Errorf("reach the database: %w", err)
+		return nil, nil, fmt.Errorf("connect to the database: %w", err)
 	}
 	return db, closeDB, nil
 }

@@ -1,5 +1,5 @@
-// The same flow from a page of another origin, in headless Chromium: without
-// the CORS headers the page could not read DPoP-Nonce or WWW-Authenticate.
+// The flow from a page of another origin, in headless Chromium. Without the CORS
+// headers the page could not read DPoP-Nonce or WWW-Authenticate.
 import assert from 'node:assert/strict'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -42,7 +42,7 @@ async function visit(t, origin) {
 }
 
 for (const policy of ['single-use', 'window']) {
-  test(`a page of another origin, under ${policy}`, async (t) => {
+  test(`page of another origin passes under ${policy}`, async (t) => {
     const dir = await mkdtemp(join(tmpdir(), 'dpopnonce-'))
     t.after(() => rm(dir, { recursive: true }))
     const origin = await site(t)
@@ -58,6 +58,6 @@ for (const policy of ['single-use', 'window']) {
     const closed = await start([...args.slice(0, 3), join(dir, 'closed.db'), '-addr', '127.0.0.1:0'])
     t.after(() => closed.stop())
     await assert.rejects(page.evaluate((issuer) => window.run(issuer), closed.issuer), /fetch/i,
-      'a server that does not let the origin in is not read')
+      'a server without this origin cannot be read')
   })
 }

@@ -1,4 +1,4 @@
-// oauth4webapi, in Node, against the server.
+// The flow with oauth4webapi in Node.
 import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,7 +8,7 @@ import { distribution, maxAttempts, newFlow } from './flow.js'
 import { start } from './server.js'
 
 for (const policy of ['single-use', 'window']) {
-  test(`oauth4webapi under ${policy}`, async (t) => {
+  test(`oauth4webapi passes under ${policy}`, async (t) => {
     const dir = await mkdtemp(join(tmpdir(), 'dpopnonce-'))
     t.after(() => rm(dir, { recursive: true }))
     const args = ['-policy', policy, '-file', join(dir, 'nonces.db')]
@@ -18,52 +18,52 @@ for (const policy of ['single-use', 'window']) {
     const flow = await newFlow(server.issuer)
     let token, spent
 
-    await t.test('the first token request is challenged, its retry gets a token', async () => {
+    await t.test('first token request passes on retry', async () => {
       const { result, attempts } = await flow.token()
       assert.equal(attempts, 2)
       token = result
     })
 
-    await t.test('the resource server wants a nonce of its own', async () => {
+    await t.test('first resource request passes on retry', async () => {
       const { result, attempts } = await flow.resource(token)
       assert.equal(attempts, 2)
       assert.deepEqual(result, { hello: 'demo' })
     })
 
-    await t.test('from then on every request passes at once', async () => {
+    await t.test('later requests pass at once', async () => {
       for (let i = 0; i < 20; i++) {
         spent = flow.nonce()
         assert.equal((await flow.resource(token)).attempts, 1)
-        assert.equal(flow.last().headers.has('dpop-nonce'), policy === 'single-use', 'the next nonce comes with a success')
+        assert.equal(flow.last().headers.has('dpop-nonce'), policy === 'single-use', 'a success carries the next nonce under single-use only')
       }
     })
 
     if (policy === 'single-use') {
-      await t.test('a nonce that was used before is refused', async () => {
+      await t.test('used nonce is rejected', async () => {
         assert.equal(await flow.replay(token, spent), 'use_dpop_nonce')
         assert.equal(server.log.findLast((entry) => entry.msg === 'nonce rejected').reason, 'used')
       })
     } else {
-      await t.test('a nonce that was used before is accepted', async () => {
+      await t.test('used nonce is accepted', async () => {
         assert.equal(await flow.replay(token, spent), 'accepted')
       })
     }
 
-    await t.test('a proof that was sent before is refused', async () => {
+    await t.test('replayed proof is refused', async () => {
       const answers = await flow.repeat(token)
       assert.deepEqual(answers, [200, 401])
     })
 
-    await t.test('a nonce that was never issued is refused', async () => {
+    await t.test('unknown nonce is rejected', async () => {
       assert.equal(await flow.replay(token, 'never-issued'), 'use_dpop_nonce')
       assert.equal(flow.last().status, 401)
     })
 
     for (const [state, prepare] of [
-      ['with one remembered nonce', () => flow.resource(token)],
+      ['with one nonce', () => flow.resource(token)],
       ['without a nonce', () => flow.forget()],
     ]) {
-      await t.test(`ten requests in parallel, ${state}`, async (t) => {
+      await t.test(`parallel requests ${state} pass`, async (t) => {
         await prepare()
         const results = await flow.inParallel(10, token)
         assert.ok(results.every(({ attempts }) => attempts <= maxAttempts))
@@ -71,7 +71,7 @@ for (const policy of ['single-use', 'window']) {
       })
     }
 
-    await t.test('token, nonce and key outlive a restart of the server', async () => {
+    await t.test('token and nonce survive a restart', async () => {
       await flow.resource(token)
       await server.stop()
       server = await start([...args, '-addr', host])

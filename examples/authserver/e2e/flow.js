@@ -1,5 +1,5 @@
-// The flow of a client that uses oauth4webapi as its documentation says. The
-// same file runs in Node and, unchanged, in a browser.
+// The flow of a client that uses oauth4webapi as its documentation says. This
+// file runs unchanged in Node and in a browser.
 import * as oauth from 'oauth4webapi'
 
 const insecure = { [oauth.allowInsecureRequests]: true } // http on loopback
@@ -7,8 +7,8 @@ const clientAuth = oauth.ClientSecretBasic('demo-secret')
 const client = { client_id: 'demo' }
 export const maxAttempts = 10
 
-// retried repeats a request for as long as the server wants another nonce, and
-// returns its result and how many attempts it took.
+// retried repeats a request until its nonce is accepted, and returns its result
+// and the number of attempts.
 async function retried(request) {
   for (let attempts = 1; ; attempts++) {
     try {
@@ -19,8 +19,8 @@ async function retried(request) {
   }
 }
 
-// newFlow is a client with a key of its own. Each of its handles remembers the
-// nonces that it was handed; more of them share the key.
+// newFlow returns a client with a new key. Each of its DPoP handles remembers
+// nonces of its own; all handles use the same key.
 export async function newFlow(issuer) {
   const as = await oauth
     .discoveryRequest(new URL(issuer), { algorithm: 'oauth2', ...insecure })
@@ -28,7 +28,7 @@ export async function newFlow(issuer) {
   const keys = await oauth.generateKeyPair('ES256', { extractable: false })
   const handle = (options) => oauth.DPoP(client, keys, options)
   let DPoP = handle()
-  let last, nonce // what was answered last, and the nonce that came last
+  let last, nonce // the last response and the last nonce
   const customFetch = async (...args) => {
     last = await fetch(...args)
     nonce = last.headers.get('dpop-nonce') ?? nonce
@@ -48,9 +48,9 @@ export async function newFlow(issuer) {
   return {
     token: () => retried(tokenOnce),
     resource: (token) => retried(() => resourceOnce(token)),
-    // inParallel sends n requests at once, all with the nonce that is remembered.
+    // inParallel sends n requests at once, all with the remembered nonce.
     inParallel: (n, token) => Promise.all(Array.from({ length: n }, () => retried(() => resourceOnce(token)))),
-    // replay sends a proof, new in all else, with a nonce of the caller's choice.
+    // replay sends a new proof with the given nonce.
     replay: async (token, nonce) => {
       const replaying = handle({ [oauth.modifyAssertion]: (_, payload) => { payload.nonce = nonce } })
       try {
@@ -61,7 +61,7 @@ export async function newFlow(issuer) {
         throw err
       }
     },
-    // repeat sends one and the same request twice.
+    // repeat sends the same request twice, with the same proof.
     repeat: async (token) => {
       const answers = []
       const twice = async (...args) => {
@@ -78,7 +78,7 @@ export async function newFlow(issuer) {
   }
 }
 
-// distribution counts the requests by the attempts that they took.
+// distribution counts requests by their number of attempts.
 export function distribution(results) {
   const counts = {}
   for (const { attempts } of results) counts[attempts] = (counts[attempts] ?? 0) + 1

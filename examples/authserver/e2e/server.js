@@ -1,4 +1,4 @@
-// Starts and stops the server under test, whose binary AUTHSERVER names.
+// Starts and stops the server under test. AUTHSERVER is the path of its binary.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
@@ -14,7 +14,7 @@ export async function start(args) {
       log.push(entry)
       if (entry.msg === 'listening') resolve(entry.issuer)
     })
-    ended.then(([code]) => reject(new Error(`the server ended with ${code}`)), reject)
+    ended.then(([code]) => reject(new Error(`the server exited with ${code}`)), reject)
   })
   return {
     issuer,
@@ -22,7 +22,7 @@ export async function start(args) {
     stop: async () => {
       server.kill('SIGTERM')
       const [code] = await ended
-      if (code !== 0) throw new Error(`the server ended with ${code}`)
+      if (code !== 0) throw new Error(`the server exited with ${code}`)
     },
   }
 }

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/attesto/dpopnonce/dpophttp"
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+)
+
+// A forgery changes a valid proof at one place.
+type forgery struct {
+	claims func(map[string]any)                             // changes the claims
+	sign   func(t *testing.T, claims map[string]any) string // signs them in another way
+	proofs func(valid string) []string                      // replaces the DPoP header
+}
+
+func signed(alg jose.SignatureAlgorithm, key any, typ string, embed bool) func(*testing.T, map[string]any) string {
+	return func(t *testing.T, claims map[string]any) string {
+		t.Helper()
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key},
+			(&jose.SignerOptions{EmbedJWK: embed}).WithType(jose.ContentType(typ)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := jwt.Signed(signer).Claims(claims).Serialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+}
+
+// withHeader signs with one more member in the JOSE header.
+func withHeader(name jose.HeaderKey, value any) func(*testing.T, map[string]any) string {
+	return func(t *testing.T, claims map[string]any) string {
+		t.Helper()
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: newKey(t)},
+			(&jose.SignerOptions{EmbedJWK: true}).WithType("dpop+jwt").WithHeader(name, value))
+		if err != nil {
+			t.Fatal(err)
+		}
+		proof, err := jwt.Signed(signer).Claims(claims).Serialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return proof
+	}
+}
+
+// withPrivateKey signs with the private key in the jwk header.
+func withPrivateKey(t *testing.T, claims map[string]any) string {
+	t.Helper()
+	key := newKey(t)
+	text, err := jose.JSONWebKey{Key: key}.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key},
+		(&jose.SignerOptions{}).WithType("dpop+jwt").WithHeader("jwk", json.RawMessage(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, err := jwt.Signed(signer).Claims(claims).Serialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return proof
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func set(name string, value any) func(map[string]any) {
+	return func(claims map[string]any) { claims[name] = value }
+}
+
+func forgeries(t *testing.T) map[string]forgery {
+	key := newKey(t)
+	return map[string]forgery{
+		"no proof":            {proofs: func(string) []string { return nil }},
+		"not a JWT":           {proofs: func(string) []string { return []string{"garbage"} }},
+		"two proofs":          {proofs: func(valid string) []string { return []string{valid, valid} }},
+		"one megabyte":        {proofs: func(string) []string { return []string{strings.Repeat("a", 1<<20)} }},
+		"bytes outside ASCII": {proofs: func(string) []string { return []string{"\xff\xfe.\x80.\x80"} }},
+		"wrong signature":     {proofs: func(valid string) []string { return []string{valid[:len(valid)-10] + "AAAAAAAAAA"} }},
+		"alg none": {proofs: func(valid string) []string {
+			return []string{"eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6Im5vbmUifQ" + valid[strings.Index(valid, "."):]}
+		}},
+		"shared secret":         {sign: signed(jose.HS256, make([]byte, 32), "dpop+jwt", false)},
+		"private key":           {sign: withPrivateKey},
+		"no jwk":                {sign: signed(jose.ES256, key, "dpop+jwt", false)},
+		"typ JWT":               {sign: signed(jose.ES256, key, "JWT", true)},
+		"no claims":             {claims: func(c map[string]any) { clear(c) }},
+		"nonce is a number":     {claims: set("nonce", 7)},
+		"nonce is null":         {claims: set("nonce", nil)},
+		"crit is empty":         {sign: withHeader("crit", []string{})},
+		"b64 is false":          {sign: withHeader("b64", false)},
+		"nonce is an object":    {claims: set("nonce", map[string]any{})},
+		"no jti":                {claims: func(c map[string]any) { delete(c, "jti") }},
+		"jti is a number":       {claims: set("jti", 7)},
+		"htm of another method": {claims: set("htm", "PUT")},
+		"htu of another URL":    {claims: set("htu", "https://elsewhere.example/token")},
+		"malformed htu":         {claims: set("htu", "http://%zz")},
+		"no iat":                {claims: func(c map[string]any) { delete(c, "iat") }},
+		"iat is a string":       {claims: set("iat", "now")},
+		"iat one hour ago":      {claims: set("iat", time.Now().Add(-time.Hour).Unix())},
+		"iat one hour ahead":    {claims: set("iat", time.Now().Add(time.Hour).Unix())},
+	}
+}
+
+func TestForgedProofIsRefusedAndSpendsNothing(t *testing.T) {
+	c, s := start(t, dpophttp.SingleUse)
+	if status, err := c.requestToken(t.Context()); err != nil || status != 400 {
+		t.Fatal(status, err)
+	}
+	if status, err := c.requestToken(t.Context()); err != nil || status != 200 {
+		t.Fatal(status, err)
+	}
+	if status, err := c.requestResource(t.Context(), ""); err != nil || status != 401 {
+		t.Fatal(status, err)
+	}
+	before := counts(t, s)
+	all := forgeries(t)
+	all["ath of another token"] = forgery{claims: set("ath", hashOf("another token"))}
+	all["no ath"] = forgery{claims: func(c map[string]any) { delete(c, "ath") }}
+	for name, f := range all {
+		t.Run(name, func(t *testing.T) {
+			for _, target := range []struct {
+				method, url, token, nonce, code string
+				status                          int
+			}{
+				{"POST", c.tokenURL, "", c.asNonce, "invalid_dpop_proof", 400},
+				{"GET", c.resourceID, c.token, c.rsNonce, "invalid_dpop_proof", 401},
+			} {
+				if target.token == "" && strings.Contains(name, "ath") {
+					continue
+				}
+				r := newRequest(t, c, target.method, target.url, target.token)
+				claims := map[string]any{"jti": rand.Text(), "htm": target.method, "htu": target.url,
+					"iat": time.Now().Unix(), "nonce": target.nonce, "ath": hashOf(target.token)}
+				sign := signed(jose.ES256, c.key, "dpop+jwt", true)
+				if f.claims != nil {
+					f.claims(claims)
+				}
+				if f.sign != nil {
+					sign = f.sign
+				}
+				r.Header["Dpop"] = []string{sign(t, claims)}
+				if f.proofs != nil {
+					r.Header["Dpop"] = f.proofs(sign(t, claims))
+				}
+				response, body := send(t, r)
+				if response.StatusCode != target.status || !strings.Contains(body+response.Header.Get("WWW-Authenticate"), target.code) ||
+					response.Header.Get("DPoP-Nonce") != "" {
+					t.Errorf("%s: %s %v %s", target.url, response.Status, response.Header, body)
+				}
+			}
+		})
+	}
+	if after := counts(t, s); after != before {
+		t.Fatalf("counts of nonces %v, before %v", after, before)
+	}
+	if status, err := c.requestResource(t.Context(), c.rsNonce); err != nil || status != 200 {
+		t.Fatal(status, err)
+	}
+}
