@@ -17,12 +17,11 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// A setting is what an application may have chosen: something of its
-// gorm.Config, or done with the db that was opened.
+// A setting is one choice of an application.
 type setting struct {
 	name   string
-	config func(*gorm.Config)
-	opened func(testing.TB, *gorm.DB) *gorm.DB
+	config func(*gorm.Config)                  // before the database is opened
+	opened func(testing.TB, *gorm.DB) *gorm.DB // after
 }
 
 var settings = []setting{
@@ -50,8 +49,8 @@ func naming(set func(*schema.NamingStrategy)) func(*gorm.Config) {
 	}
 }
 
-// withCallbacks registers what multi-tenant and audited applications do: every
-// query is narrowed to a tenant, and every write gets columns of its own.
+// withCallbacks registers callbacks as multi-tenant and audited applications do:
+// each query is limited to a tenant, and each write sets additional columns.
 func withCallbacks(tb testing.TB, db *gorm.DB) *gorm.DB {
 	narrow := func(tx *gorm.DB) {
 		tx.Statement.AddClause(clause.Where{Exprs: []clause.Expression{clause.Eq{Column: "tenant_id", Value: 7}}})
@@ -76,9 +75,9 @@ func withCallbacks(tb testing.TB, db *gorm.DB) *gorm.DB {
 	return db
 }
 
-// combinations are sets of settings, as bits, in which every two settings
-// occur both on, both off, and each alone: nothing at all, and what is left of
-// the settings when each is in a different four of six sets.
+// combinations returns sets of settings, as bits. For every two settings there
+// are sets with both, with neither, and with only one of them. One set is empty.
+// Each setting is in four of the other six sets, and no two are in the same four.
 func combinations() []uint {
 	sets := make([]uint, 7)
 	column := 0

@@ -14,11 +14,12 @@ import (
 	"gorm.io/gorm"
 )
 
-// shift is what NowFunc adds to the time, so that it is seen to be asked.
+// shift is what NowFunc adds to the time, so that its use shows in the rows.
 const shift = time.Hour
 
-// The suite names its tables and sets its clock; an application need not.
-func TestTheDefaultTableAndClock(t *testing.T) {
+// The suite sets table and clock of its repositories. Here both have the
+// defaults.
+func TestDefaultTableAndClockWork(t *testing.T) {
 	for name, dialector := range map[string]func(testing.TB) gorm.Dialector{
 		"sqlite": func(tb testing.TB) gorm.Dialector {
 			return sqlite.Open("file:" + dbtest.SQLite(tb) + "?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate")
@@ -61,14 +62,14 @@ func defaults(t *testing.T, db *gorm.DB) {
 		t.Fatal(err)
 	}
 	if len(*seen) > 0 {
-		t.Errorf("the application's callbacks saw the statements of the library: %v", *seen)
+		t.Errorf("statements of the library reached the application's callbacks: %v", *seen)
 	}
 	var issued time.Time
 	if err := db.Raw("SELECT issued_at FROM dpop_nonces WHERE nonce = ?", nonce).Row().Scan(&issued); err != nil {
 		t.Fatal(err)
 	}
 	if late := db.NowFunc().Sub(issued); late < 0 || late > time.Minute {
-		t.Errorf("issued at %v, and NowFunc says %v", issued, db.NowFunc())
+		t.Errorf("issued_at %v, want NowFunc's %v", issued, db.NowFunc())
 	}
 	if err := r.Consume(ctx, nonce, time.Minute); err != nil {
 		t.Fatal(err)
@@ -76,7 +77,7 @@ func defaults(t *testing.T, db *gorm.DB) {
 	if err := r.Consume(ctx, nonce, time.Minute); !errors.Is(err, dpopnonce.ErrUsed) {
 		t.Fatal(err)
 	}
-	if db.Statement.SkipHooks { // which give the row its id
+	if db.Statement.SkipHooks { // a hook sets the row's id
 		return
 	}
 	created := dpopnonce.DPoPNonce{Nonce: "created", IssuedAt: db.NowFunc(), ExpiresAt: db.NowFunc().Add(time.Minute)}
@@ -88,8 +89,7 @@ func defaults(t *testing.T, db *gorm.DB) {
 	}
 }
 
-// countCallbacks notes what goes through the callbacks in which an application
-// narrows queries to a tenant and writes its audit.
+// countCallbacks records the tables of statements that reach the callbacks.
 func countCallbacks(t *testing.T, db *gorm.DB) *[]string {
 	t.Helper()
 	seen := new([]string)

@@ -13,9 +13,9 @@ import (
 	"gorm.io/gorm"
 )
 
-// GORM's own timeout ends a statement that was sent, and on MariaDB the nonce
-// is spent: sent again, it would be told to have been used.
-func TestDefaultContextTimeoutIsAFailureAndSendsNothingAgain(t *testing.T) {
+// GORM's own timeout ends a statement that was sent. On MariaDB that statement may
+// have spent the nonce, and a repetition would return ErrUsed.
+func TestContextTimeoutIsNotRepeated(t *testing.T) {
 	ctx := context.Background()
 	db := dbtest.Open(t, mysql.Open(dbtest.NewMySQL(t)), &gorm.Config{PrepareStmt: true, DefaultContextTimeout: 100 * time.Millisecond})
 	r, err := dpopnonce.NewRepository(db)
@@ -50,7 +50,7 @@ func TestDefaultContextTimeoutIsAFailureAndSendsNothingAgain(t *testing.T) {
 	}
 }
 
-// longer is a context with a deadline of its own, to which GORM adds none.
+// longer returns a context with a deadline, so that GORM adds none.
 func longer(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)

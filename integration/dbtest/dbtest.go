@@ -15,8 +15,8 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// Open opens a database that is closed with the test, without a log unless
-// config has one: the suite provokes errors.
+// Open opens a database and closes it when the test ends. It logs nothing unless
+// config has a logger, because the suite provokes errors.
 func Open(tb testing.TB, dialector gorm.Dialector, config ...*gorm.Config) *gorm.DB {
 	tb.Helper()
 	c := &gorm.Config{}
@@ -38,8 +38,8 @@ func Open(tb testing.TB, dialector gorm.Dialector, config ...*gorm.Config) *gorm
 	return db
 }
 
-// Postgres returns the DSN of PostgreSQL, with parameters added. The driver
-// reads TimeZone from the text, so that only spaces are escaped.
+// Postgres returns the DSN of PostgreSQL with additional parameters. It escapes
+// spaces only, because the driver reads TimeZone from the unparsed text.
 func Postgres(tb testing.TB, params ...string) string {
 	tb.Helper()
 	value := dsn(tb, "POSTGRES_DSN")
@@ -49,7 +49,7 @@ func Postgres(tb testing.TB, params ...string) string {
 	return value
 }
 
-// MySQL returns the DSN of MariaDB, with parameters added or replaced.
+// MySQL returns the DSN of MariaDB with parameters added or replaced.
 func MySQL(tb testing.TB, params ...string) string {
 	tb.Helper()
 	base, old, _ := strings.Cut(dsn(tb, "MYSQL_DSN"), "?")
@@ -67,7 +67,7 @@ func MySQL(tb testing.TB, params ...string) string {
 // SQLite returns the path of a new file.
 func SQLite(tb testing.TB) string { return filepath.Join(tb.TempDir(), "nonces.db") }
 
-// dsn skips a test that has no server; in CI that is a failure.
+// dsn skips the test if there is no server, or fails it in CI.
 func dsn(tb testing.TB, name string) string {
 	tb.Helper()
 	value := os.Getenv(name)
@@ -80,7 +80,7 @@ func dsn(tb testing.TB, name string) string {
 	return value
 }
 
-// Repository returns one that was migrated.
+// Repository returns a repository whose table it has migrated.
 func Repository(tb testing.TB, db *gorm.DB, opts ...dpopnonce.Option) *dpopnonce.Repository {
 	tb.Helper()
 	r, err := dpopnonce.NewRepository(db, opts...)
@@ -93,7 +93,7 @@ func Repository(tb testing.TB, db *gorm.DB, opts ...dpopnonce.Option) *dpopnonce
 	return r
 }
 
-// Name returns a name for a table or schema that belongs to the test alone.
+// Name returns a name for a table or schema that no other test uses.
 func Name(tb testing.TB) string {
 	name := strings.Map(func(c rune) rune {
 		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
@@ -122,7 +122,7 @@ func NewMySQL(tb testing.TB) string {
 	return server + ")/" + name + "?" + params
 }
 
-// NewPostgres returns the DSN of a new schema, for the same.
+// NewPostgres returns the DSN of a new schema, for tests of the default table.
 func NewPostgres(tb testing.TB) string {
 	tb.Helper()
 	name := Name(tb)

@@ -1,4 +1,5 @@
-// Package dialect has a dialect that a user wrote.
+// Package dialect runs the suite with a dialect that is written outside of the
+// library.
 package dialect
 
 import (
@@ -14,7 +15,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// strict is SQLite with STRICT tables that have no rowid.
+// strict is SQLite with STRICT tables without rowid. It uses exported names only.
 type strict struct{}
 
 var _ dialects.Dialect = strict{}
@@ -56,7 +57,7 @@ func (strict) Fault(err error) (dialects.Fault, string) {
 	return dialects.Other, ""
 }
 
-func TestUsersDialectPassesTheSuite(t *testing.T) {
+func TestUserDialectPassesSuite(t *testing.T) {
 	dialecttest.Run(t, func(tb testing.TB) *gorm.DB {
 		return dbtest.Open(tb, sqlite.Open("file:"+dbtest.SQLite(tb)+"?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate"))
 	}, dpopnonce.WithDialect(strict{}))

@@ -1,4 +1,5 @@
-// Package ecto has the table that the generator of attesto_phoenix makes.
+// Package ecto runs the suite on the table that the generator of attesto_phoenix
+// creates.
 package ecto
 
 import (
@@ -48,10 +49,10 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// A row that Ecto wrote is text like this: the wall clock of UTC, no zone.
+// Ecto stores the wall clock of UTC without a zone.
 const ectoLayout = "2006-01-02 15:04:05"
 
-func TestRowsOfBothSidesMeanTheSame(t *testing.T) {
+func TestRowsOfBothStoresAgree(t *testing.T) {
 	db, issued := open(t), time.Date(2026, 3, 29, 0, 59, 30, 0, time.UTC)
 	now := issued.Add(time.Second / 3).In(time.FixedZone("", 9*3600))
 	r := repository(t, db, &now)
@@ -88,7 +89,7 @@ func TestRowsOfBothSidesMeanTheSame(t *testing.T) {
 	if got := column(t, db, "id", nonce); !regexp.MustCompile(`^[0-9a-f-]{36}$`).MatchString(got) {
 		t.Errorf("id %q", got)
 	}
-	// What an Ecto node does to accept it.
+	// The statement of an Ecto node.
 	done := db.Exec("UPDATE dpop_nonces SET used_at = '" + issued.Format(ectoLayout) + "' WHERE nonce = '" + nonce +
 		"' AND used_at IS NULL AND issued_at >= '" + issued.Add(-time.Minute).Format(ectoLayout) + "'")
 	if done.Error != nil || done.RowsAffected != 1 {
@@ -99,7 +100,7 @@ func TestRowsOfBothSidesMeanTheSame(t *testing.T) {
 	}
 }
 
-func TestNothingButMigrateSendsDDL(t *testing.T) {
+func TestOnlyMigrateSendsDDL(t *testing.T) {
 	db := open(t)
 	now := time.Now()
 	r := repository(t, db, &now)
@@ -126,7 +127,7 @@ func TestNothingButMigrateSendsDDL(t *testing.T) {
 		t.Fatal(deleted, err)
 	}
 	if len(ddl) > 0 || indexes(t, db) != before {
-		t.Errorf("sent %q", ddl)
+		t.Errorf("sent DDL %q", ddl)
 	}
 	if err := r.Migrate(ctx); err != nil {
 		t.Fatal(err)
@@ -136,7 +137,7 @@ func TestNothingButMigrateSendsDDL(t *testing.T) {
 	}
 }
 
-// open opens a schema with the generator's table of the default name.
+// open opens a new schema with the generator's table.
 func open(t *testing.T) *gorm.DB {
 	t.Helper()
 	admin := dbtest.Open(t, postgres.Open(dbtest.Postgres(t)))

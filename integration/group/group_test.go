@@ -1,4 +1,4 @@
-// Package group has two processes that share statements on the same nonces.
+// Package group runs two processes with group commit on the same nonces.
 package group
 
 import (
@@ -22,7 +22,7 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// TestMain is a process of the test where NODE is set.
+// TestMain runs one process of the test where NODE is set.
 func TestMain(m *testing.M) {
 	if os.Getenv("NODE") == "" {
 		os.Exit(m.Run())
@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 
 const callers = 64
 
-// node consumes or rotates the nonces that it reads, each once, in an order of
-// its own, and prints how many were accepted.
+// node consumes or rotates each nonce that it reads, in random order, and prints
+// how many were accepted.
 func node(dsn string) error {
 	db, err := gorm.Open(postgres.Open(dsn), &gorm.Config{Logger: logger.Discard})
 	if err != nil {
@@ -86,7 +86,7 @@ func node(dsn string) error {
 	return errors.Join(errors.Join(errs...), pool.Close())
 }
 
-func TestOverlappingStatementsOfTwoProcessesNeverDeadlock(t *testing.T) {
+func TestStatementsOfTwoProcessesNeverDeadlock(t *testing.T) {
 	const nonces = 4000
 	admin := dbtest.Open(t, postgres.Open(dbtest.Postgres(t)))
 	database := dbtest.Name(t)
@@ -130,7 +130,7 @@ func TestOverlappingStatementsOfTwoProcessesNeverDeadlock(t *testing.T) {
 	if a+b != nonces || a == 0 || b == 0 {
 		t.Errorf("%d and %d accepted of %d nonces", a, b, nonces)
 	}
-	// A connection that has ended has reported its statistics.
+	// Connections report their statistics when they end: these have ended.
 	var deadlocks int
 	if err := admin.Raw("SELECT deadlocks FROM pg_stat_database WHERE datname = ?", database).Row().Scan(&deadlocks); err != nil {
 		t.Fatal(err)

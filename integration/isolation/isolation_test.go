@@ -1,7 +1,5 @@
-// Package isolation runs the suite on sessions whose default isolation is not
-// MariaDB's. Its cases race 32 callers for one nonce and let 32 callers rotate
-// their own, outside and inside transactions. PostgreSQL's levels are in the
-// library's own TestPostgres.
+// Package isolation runs the suite on MariaDB sessions with other isolation levels
+// than the default. The library's own TestPostgres does it for PostgreSQL.
 package isolation
 
 import (
@@ -13,7 +11,7 @@ import (
 	"gorm.io/gorm"
 )
 
-func TestMariaDB(t *testing.T) {
+func TestConformance(t *testing.T) {
 	for name, c := range map[string]struct{ param, variable, want string }{
 		"READ COMMITTED":            {"tx_isolation='READ-COMMITTED'", "tx_isolation", "READ-COMMITTED"},
 		"SERIALIZABLE":              {"tx_isolation='SERIALIZABLE'", "tx_isolation", "SERIALIZABLE"},
@@ -27,7 +25,7 @@ func TestMariaDB(t *testing.T) {
 	}
 }
 
-// checked fails unless the setting is in force.
+// checked fails the test unless the setting is in force.
 func checked(tb testing.TB, db *gorm.DB, query, want string) *gorm.DB {
 	tb.Helper()
 	var got string

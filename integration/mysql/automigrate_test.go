@@ -12,10 +12,10 @@ import (
 	"gorm.io/gorm"
 )
 
-func TestAutoMigrate(t *testing.T) {
+func TestAutoMigrateOnMariaDB(t *testing.T) {
 	for name, create := range map[string]func(*gorm.DB, *dpopnonce.Repository) error{
-		"creates a usable table":            func(db *gorm.DB, _ *dpopnonce.Repository) error { return db.AutoMigrate(&dpopnonce.DPoPNonce{}) },
-		"alters nothing on that of Migrate": func(_ *gorm.DB, r *dpopnonce.Repository) error { return r.Migrate(context.Background()) },
+		"creates usable table":         func(db *gorm.DB, _ *dpopnonce.Repository) error { return db.AutoMigrate(&dpopnonce.DPoPNonce{}) },
+		"alters nothing after Migrate": func(_ *gorm.DB, r *dpopnonce.Repository) error { return r.Migrate(context.Background()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := context.Background()
@@ -49,7 +49,7 @@ func TestAutoMigrate(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := r.Consume(ctx, "CREATED", time.Minute); err != dpopnonce.ErrUnknown {
-				t.Fatalf("another case: got %v", err)
+				t.Fatalf("in another letter case: got %v", err)
 			}
 			if err := r.Consume(ctx, "created", time.Minute); err != nil {
 				t.Fatal(err)

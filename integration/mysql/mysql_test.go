@@ -15,7 +15,7 @@ func TestConformance(t *testing.T) {
 		"parseTime":         {"parseTime=true", "loc=UTC"},
 		"without parseTime": {"parseTime=false"},
 		"clientFoundRows":   {"clientFoundRows=true"},
-		"loc":               {"loc=America/New_York"},
+		"other loc":         {"loc=America/New_York"},
 		"interpolateParams": {"interpolateParams=true"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"gorm.io/gorm"
 )
 
-func TestALockTimeoutIsRepeated(t *testing.T) {
+func TestLockTimeoutIsRepeated(t *testing.T) {
 	ctx := t.Context()
 	db := dbtest.Open(t, mysql.Open(dbtest.NewMySQL(t)+"&innodb_lock_wait_timeout=1"))
 	r := dbtest.Repository(t, db)
@@ -27,7 +27,7 @@ func TestALockTimeoutIsRepeated(t *testing.T) {
 		if !strings.HasPrefix(tx.Statement.SQL.String(), "UPDATE") {
 			return
 		}
-		if updates++; updates == 2 { // the first has waited in vain
+		if updates++; updates == 2 { // the first one timed out
 			if err := holder.Rollback().Error; err != nil {
 				t.Error(err)
 			}

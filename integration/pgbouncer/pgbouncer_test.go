@@ -1,5 +1,5 @@
-// Package pgbouncer has applications behind PgBouncer in transaction pooling
-// mode, where a connection is another server's from one statement to the next.
+// Package pgbouncer runs the suite through PgBouncer in transaction pooling mode,
+// where each statement may reach another server connection.
 package pgbouncer
 
 import (
@@ -25,7 +25,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// The DSNs of the README.
+// The settings that the README recommends.
 var recommended = []string{
 	"default_query_exec_mode=cache_describe",
 	"default_query_exec_mode=exec",
@@ -41,7 +41,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-func TestManyCallers(t *testing.T) {
+func TestConcurrentCallersAcceptOnce(t *testing.T) {
 	dsn := start(t)
 	for _, mode := range recommended {
 		t.Run(mode, func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestManyCallers(t *testing.T) {
 	}
 }
 
-func TestAnotherDSNIsAClearErrorAndNoSecondAcceptance(t *testing.T) {
+func TestUnsupportedDSNFailsWithAdvice(t *testing.T) {
 	dsn := start(t)
 	for name, c := range map[string]struct {
 		params string
@@ -68,11 +68,11 @@ func TestAnotherDSNIsAClearErrorAndNoSecondAcceptance(t *testing.T) {
 				t.Errorf("%d accepted", accepted)
 			}
 			if len(failures) == 0 {
-				t.Error("no failure: the pooler did not change connections")
+				t.Error("no call failed: the pooler did not change connections")
 			}
 			for _, err := range failures {
 				if errors.Is(err, dpopnonce.ErrRejected) || !strings.Contains(err.Error(), "default_query_exec_mode=cache_describe") {
-					t.Fatalf("not clear: %v", err)
+					t.Fatalf("error without advice: %v", err)
 				}
 			}
 		})
@@ -81,8 +81,8 @@ func TestAnotherDSNIsAClearErrorAndNoSecondAcceptance(t *testing.T) {
 
 const rounds, callers = 20, 32
 
-// race lets many callers present each of some nonces, which are stored past
-// the pooler.
+// race lets concurrent callers consume each of some nonces, which are issued
+// without the pooler.
 func race(t *testing.T, dsn string, config *gorm.Config) (accepted, used int, failures []error) {
 	t.Helper()
 	direct := dbtest.Open(t, postgres.Open(dbtest.Postgres(t)))
@@ -120,8 +120,8 @@ func race(t *testing.T, dsn string, config *gorm.Config) (accepted, used int, fa
 	return accepted, used, failures
 }
 
-// start runs a PgBouncer before PostgreSQL until the test ends and returns the
-// DSN that leads through it.
+// start runs PgBouncer in front of PostgreSQL until the test ends and returns its
+// DSN.
 func start(t *testing.T) string {
 	t.Helper()
 	target, err := url.Parse(dbtest.Postgres(t))
@@ -130,7 +130,7 @@ func start(t *testing.T) string {
 	}
 	binary := find(t)
 	port := freePort(t)
-	dir, err := os.MkdirTemp("", "pgbouncer-") // t.TempDir is closed to other users
+	dir, err := os.MkdirTemp("", "pgbouncer-") // other users cannot enter t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,9 +195,9 @@ func find(t *testing.T) string {
 		}
 	}
 	if os.Getenv("CI") == "true" {
-		t.Fatal("no pgbouncer: install the Debian package pgbouncer")
+		t.Fatal("pgbouncer is not installed: install the Debian package pgbouncer")
 	}
-	t.Skip("no pgbouncer: install the Debian package pgbouncer")
+	t.Skip("pgbouncer is not installed: install the Debian package pgbouncer")
 	return ""
 }
 

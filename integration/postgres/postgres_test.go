@@ -24,7 +24,7 @@ func TestConformance(t *testing.T) {
 		"PreferSimpleProtocol": func(tb testing.TB) *gorm.DB {
 			return dbtest.Open(tb, postgres.New(postgres.Config{DSN: dbtest.Postgres(tb), PreferSimpleProtocol: true}))
 		},
-		"session in another zone": func(tb testing.TB) *gorm.DB {
+		"session in another time zone": func(tb testing.TB) *gorm.DB {
 			return dbtest.Open(tb, postgres.Open(dbtest.Postgres(tb, "TimeZone=America/New_York")))
 		},
 	} {

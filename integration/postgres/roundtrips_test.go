@@ -13,7 +13,7 @@ import (
 	"gorm.io/gorm"
 )
 
-func TestRoundTripsOnTheWire(t *testing.T) {
+func TestCallsTakeExpectedRoundTrips(t *testing.T) {
 	config, err := pgx.ParseConfig(dbtest.Postgres(t))
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +27,7 @@ func TestRoundTripsOnTheWire(t *testing.T) {
 		"group commit": {dpopnonce.WithTable(table), dpopnonce.WithGroupCommit()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// GORM's own default transaction is on: the library takes no part in it.
+			// GORM's default transaction is on, and the library must not use it.
 			db, err := gorm.Open(postgres.New(postgres.Config{Conn: pool}), &gorm.Config{})
 			if err != nil {
 				t.Fatal(err)
@@ -49,7 +49,7 @@ func TestRoundTripsOnTheWire(t *testing.T) {
 				{"Rotate, rejected", func() error { _, err := r.Rotate(ctx, nonce, time.Minute); return err }, dpopnonce.ErrUsed, 1},
 				{"Consume, rejected", func() error { return r.Consume(ctx, nonce, time.Minute) }, dpopnonce.ErrUsed, 2},
 			}
-			for round := range 2 { // statements are prepared in the first
+			for round := range 2 { // the first one prepares the statements
 				for _, c := range calls {
 					before := trips.Load()
 					if err := c.call(); err != c.want {

@@ -1,5 +1,4 @@
-// Package resolver has gorm.io/plugin/dbresolver's users: one server to write
-// to, and replicas that lag behind it.
+// Package resolver uses the library with gorm.io/plugin/dbresolver.
 package resolver
 
 import (
@@ -14,8 +13,8 @@ import (
 	"gorm.io/plugin/dbresolver"
 )
 
-// Each server has the table; no row ever reaches the replica.
-func TestTheReplicaIsNeverAsked(t *testing.T) {
+// The replica has the table but no row: a call that reads it finds no nonce.
+func TestReplicaIsNeverRead(t *testing.T) {
 	for name, server := range map[string]func(*testing.T, string) gorm.Dialector{
 		"sqlite": func(t *testing.T, _ string) gorm.Dialector {
 			return sqlite.Open("file:" + dbtest.SQLite(t) + "?_journal_mode=WAL&_busy_timeout=10000")
@@ -32,13 +31,13 @@ func TestTheReplicaIsNeverAsked(t *testing.T) {
 	} {
 		for _, prepare := range []bool{false, true} {
 			for setup, register := range map[string]func(source, replica gorm.Dialector) *dbresolver.DBResolver{
-				"a replica": func(_, replica gorm.Dialector) *dbresolver.DBResolver {
+				"replica": func(_, replica gorm.Dialector) *dbresolver.DBResolver {
 					return dbresolver.Register(dbresolver.Config{Replicas: []gorm.Dialector{replica}})
 				},
-				"a source besides the first connection": func(source, replica gorm.Dialector) *dbresolver.DBResolver {
+				"source and replica": func(source, replica gorm.Dialector) *dbresolver.DBResolver {
 					return dbresolver.Register(dbresolver.Config{Sources: []gorm.Dialector{source}, Replicas: []gorm.Dialector{replica}})
 				},
-				"a source for this table": func(source, replica gorm.Dialector) *dbresolver.DBResolver {
+				"source for this table": func(source, replica gorm.Dialector) *dbresolver.DBResolver {
 					return dbresolver.Register(dbresolver.Config{
 						Sources: []gorm.Dialector{source}, Replicas: []gorm.Dialector{replica}}, "dpop_nonces")
 				},
@@ -72,10 +71,10 @@ func exercise(t *testing.T, r *dpopnonce.Repository, db *gorm.DB) {
 		t.Fatal(err)
 	}
 	if err := r.Consume(ctx, nonce, time.Minute); err != dpopnonce.ErrUsed {
-		t.Fatalf("the diagnosis: got %v", err)
+		t.Fatalf("Consume = %v, want ErrUsed", err)
 	}
 	if _, err := r.Rotate(ctx, nonce, time.Minute); err != dpopnonce.ErrUsed {
-		t.Fatalf("the diagnosis of Rotate: got %v", err)
+		t.Fatalf("Rotate = %v, want ErrUsed", err)
 	}
 	if err := r.Consume(ctx, next, time.Minute); err != nil {
 		t.Fatal(err)

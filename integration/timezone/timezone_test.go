@@ -1,4 +1,4 @@
-// Package timezone has nodes that run in different zones.
+// Package timezone runs nodes in different time zones.
 package timezone
 
 import (
@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
-	_ "time/tzdata" // the machine may have no zones, and Go then takes UTC
+	_ "time/tzdata" // without zone data on the machine Go falls back to UTC
 
 	"github.com/attesto/dpopnonce"
 	"github.com/attesto/dpopnonce/integration/dbtest"
@@ -20,7 +20,7 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// TestMain is a node where NODE is set: it does one call and prints the result.
+// TestMain runs a node where NODE is set: it makes one call and prints the result.
 func TestMain(m *testing.M) {
 	if os.Getenv("NODE") == "" {
 		os.Exit(m.Run())
@@ -31,14 +31,14 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// node runs at the given instant, told in its own zone.
+// node makes a call at the given instant, with a clock in its own zone.
 func node(dsn, now, call string, args []string) error {
 	at, err := time.Parse(time.RFC3339Nano, now)
 	if err != nil {
 		return err
 	}
 	if name, offset := at.Local().Zone(); offset == 0 {
-		return fmt.Errorf("runs in %s", name)
+		return fmt.Errorf("the node runs in %s", name)
 	}
 	dialector := sqlite.Open(dsn)
 	if strings.HasPrefix(dsn, "postgres") {

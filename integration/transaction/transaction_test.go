@@ -1,5 +1,5 @@
-// Package transaction has applications that spend a nonce in the transaction
-// of their own writes.
+// Package transaction spends nonces in the transaction of an application's own
+// writes.
 package transaction
 
 import (
@@ -16,7 +16,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// An Order is the business of the application.
+// An Order is a row of the application.
 type Order struct {
 	ID   uint
 	Item string `gorm:"type:varchar(50);not null"`
@@ -24,7 +24,7 @@ type Order struct {
 
 var errRollback = errors.New("out of stock")
 
-func TestBusinessWritesAndTheNonceGoTogether(t *testing.T) {
+func TestOrderAndNonceCommitTogether(t *testing.T) {
 	onEach(t, func(t *testing.T, db *gorm.DB, r *dpopnonce.Repository, orders string) {
 		nonce := issue(t, r)
 		place := func(outcome error) error {
@@ -47,7 +47,7 @@ func TestBusinessWritesAndTheNonceGoTogether(t *testing.T) {
 	})
 }
 
-func TestTheTransactionGoesOnAfterEveryRejection(t *testing.T) {
+func TestTransactionContinuesAfterRejection(t *testing.T) {
 	onEach(t, func(t *testing.T, db *gorm.DB, r *dpopnonce.Repository, orders string) {
 		ctx, used := t.Context(), issue(t, r)
 		wantError(t, r.Consume(ctx, used, time.Minute), nil)
@@ -74,7 +74,7 @@ func TestTheTransactionGoesOnAfterEveryRejection(t *testing.T) {
 	})
 }
 
-func TestNestedTransactionsAndSavepoints(t *testing.T) {
+func TestNestedRollbackRestoresNonce(t *testing.T) {
 	onEach(t, func(t *testing.T, db *gorm.DB, r *dpopnonce.Repository, orders string) {
 		ctx, inner, outer := t.Context(), issue(t, r), issue(t, r)
 		err := db.Transaction(func(tx *gorm.DB) error {
@@ -96,7 +96,7 @@ func TestNestedTransactionsAndSavepoints(t *testing.T) {
 	})
 }
 
-func TestABeginOfTheCallersOwn(t *testing.T) {
+func TestHandwrittenBeginDecides(t *testing.T) {
 	onEach(t, func(t *testing.T, db *gorm.DB, r *dpopnonce.Repository, orders string) {
 		ctx, nonce := t.Context(), issue(t, r)
 		for _, end := range []string{"ROLLBACK", "COMMIT"} {
@@ -115,7 +115,7 @@ func TestABeginOfTheCallersOwn(t *testing.T) {
 	})
 }
 
-func TestAPoolTransactionOfDatabaseSQL(t *testing.T) {
+func TestRollbackOfSQLTxRestoresNonce(t *testing.T) {
 	onEach(t, func(t *testing.T, db *gorm.DB, r *dpopnonce.Repository, _ string) {
 		ctx, nonce := t.Context(), issue(t, r)
 		pool, err := db.DB()

@@ -1,5 +1,4 @@
-// Package versions shows what adding the library does to an application's
-// build.
+// Package versions tests how the library changes the build of an application.
 package versions
 
 import (
@@ -12,7 +11,7 @@ import (
 	"testing"
 )
 
-// lowest are the versions that the library asks of an application.
+// lowest are the versions that the library requires.
 var lowest = map[string]string{
 	"github.com/google/uuid":  "v1.6.0",
 	"gorm.io/driver/postgres": "v1.6.0",
@@ -20,7 +19,7 @@ var lowest = map[string]string{
 	"gorm.io/gorm":            "v1.25.10",
 }
 
-func TestTheModuleAsksForNoMoreThanItNeeds(t *testing.T) {
+func TestModuleRequiresLowestVersions(t *testing.T) {
 	var mod struct {
 		Go      string
 		Require []struct {
@@ -49,7 +48,7 @@ func TestTheModuleAsksForNoMoreThanItNeeds(t *testing.T) {
 	}
 }
 
-func TestAnApplicationKeepsItsVersionsAndLinksItsOwnDriverOnly(t *testing.T) {
+func TestApplicationKeepsVersionsAndDriver(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +89,7 @@ replace github.com/attesto/dpopnonce => `+root+`
 	run(t, app, "go", "mod", "tidy")
 	for path, want := range lowest {
 		if path == "gorm.io/driver/sqlite" {
-			continue // the library's tests have it, the application does not
+			continue // only the library's tests use it
 		}
 		if got := strings.TrimSpace(run(t, app, "go", "list", "-m", "-f", "{{.Version}}", path)); got != want {
 			t.Errorf("%s became %s, want %s", path, got, want)
@@ -105,11 +104,11 @@ replace github.com/attesto/dpopnonce => `+root+`
 		}
 	}
 	if !postgres {
-		t.Error("does not link its own driver: the list is not the application's")
+		t.Error("does not link its own driver: the list is incomplete")
 	}
 }
 
-// linked is what the application asked for, and what that needs.
+// linked matches what the application imports, and the dependencies of that.
 var linked = regexp.MustCompile(`^(example\.com/app|github\.com/attesto/dpopnonce(/dialects)?$|github\.com/google/uuid$|` +
 	`gorm\.io/(gorm|driver/postgres)|github\.com/jackc/|github\.com/jinzhu/|golang\.org/x/)`)
 

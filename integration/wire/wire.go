@@ -1,4 +1,4 @@
-// Package wire counts round trips where they happen.
+// Package wire counts the round trips of database connections.
 package wire
 
 import (
@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Count makes the connections of config count their round trips: whenever the
-// client writes for the first time, or after it has read.
+// Count makes the connections of config count their round trips. A trip begins
+// with the first write of the client, and with each write after a read.
 func Count(config *pgx.ConnConfig) *atomic.Int64 {
 	trips := &atomic.Int64{}
 	dial := config.DialFunc

@@ -24,7 +24,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-func TestConformanceOnOneConnectionInMemory(t *testing.T) {
+func TestConformanceInMemory(t *testing.T) {
 	dialecttest.Run(t, func(tb testing.TB) *gorm.DB {
 		db := dbtest.Open(tb, sqlite.Open(":memory:"))
 		pool, err := db.DB()

@@ -11,7 +11,7 @@ import (
 	"gorm.io/gorm"
 )
 
-func TestATableWrittenThroughOneDriverIsConsumedThroughAnother(t *testing.T) {
+func TestDriversAcceptEachOthersNonces(t *testing.T) {
 	file := "file:" + dbtest.SQLite(t)
 	dbs := map[string]*gorm.DB{
 		"mattn":    dbtest.Open(t, mattn.Open(file+"?_journal_mode=WAL&_busy_timeout=10000")),
@@ -47,7 +47,7 @@ func TestATableWrittenThroughOneDriverIsConsumedThroughAnother(t *testing.T) {
 						t.Fatal(err)
 					}
 					if err := w.Consume(t.Context(), nonce, time.Hour); err != dpopnonce.ErrUsed {
-						t.Fatalf("again: got %v", err)
+						t.Fatalf("second Consume: got %v", err)
 					}
 				}
 			})
