@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// A comparison is of stores on one database.
+// A comparison measures stores on one database.
 type comparison struct {
 	database string
 	stores   []store
 	callers  []int
-	begin    func(context.Context) error // before every round
+	begin    func(context.Context) error // runs before each round
 
-	// rows are the nonces for a slice of an operation.
+	// rows returns the nonces for one slice of an operation.
 	rows func(ctx context.Context, operation string, callers int, length time.Duration) ([]string, error)
 }
 
-// slices is how often the stores take turns within a round, so that what
-// drifts meets all of them.
+// slices is how often the stores take turns within a round. A drift of the
+// machine then affects all of them.
 const slices = 4
 
 // run measures every cell in every round.
@@ -34,7 +34,7 @@ func (c comparison) run(ctx context.Context, rounds int, length time.Duration) (
 			for _, callers := range c.callers {
 				for i := range slices * len(c.stores) {
 					turn := i / len(c.stores)
-					s := c.stores[(i+turn+round)%len(c.stores)] // nobody is always first
+					s := c.stores[(i+turn+round)%len(c.stores)] // each store is first at some turn
 					if s.outside != nil && turn > 0 {
 						continue
 					}

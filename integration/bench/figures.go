@@ -17,7 +17,7 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// A fact is a figure that is no rate.
+// A fact is a figure other than a rate.
 type fact struct{ name, value string }
 
 // facts measures WAL, HOT updates, round trips and allocations.
@@ -46,7 +46,7 @@ func (s *server) facts(ctx context.Context, dsn string, issued int) ([]fact, err
 		return nil, err
 	}
 
-	// A table that the library filled, as after some minutes of service.
+	// The library fills the table, as in the first minutes of a service.
 	if err := s.fill(ctx, 0); err != nil {
 		return nil, err
 	}
@@ -107,8 +107,8 @@ func (s *server) facts(ctx context.Context, dsn string, issued int) ([]fact, err
 	if err != nil {
 		return nil, err
 	}
-	// In no order: whoever presents neighbours at once updates one page many
-	// times in one transaction.
+	// In random order: nonces that are stored side by side would update the same
+	// page many times in one transaction.
 	rand.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
 	var done int
 	wal, err = s.wal(ctx, "record_size", func() error {
@@ -151,7 +151,7 @@ func (s *server) facts(ctx context.Context, dsn string, issued int) ([]fact, err
 		add("round trips and allocations per "+c.name, "%.2f, %.0f", n, a)
 	}
 
-	// A connection reports its statistics when it ends.
+	// Connections report their statistics when they end.
 	if err := pool.Close(); err != nil {
 		return nil, err
 	}
@@ -163,8 +163,8 @@ func (s *server) facts(ctx context.Context, dsn string, issued int) ([]fact, err
 	return all, nil
 }
 
-// wal returns what fn wrote after a checkpoint, by a column of
-// pg_get_wal_stats.
+// wal runs a checkpoint and then fn, and returns the WAL that fn wrote, by a
+// column of pg_get_wal_stats.
 func (s *server) wal(ctx context.Context, column string, fn func() error) (bytes int64, err error) {
 	var from, to string
 	if _, err := s.admin.Exec(ctx, "CHECKPOINT"); err != nil {
@@ -176,7 +176,7 @@ func (s *server) wal(ctx context.Context, column string, fn func() error) (bytes
 	if err := fn(); err != nil {
 		return 0, err
 	}
-	// Flushes what was committed asynchronously.
+	// A synchronous commit also flushes the asynchronous ones before it.
 	if _, err := s.admin.Exec(ctx, "CREATE TEMPORARY TABLE flush AS SELECT 1; DROP TABLE flush"); err != nil {
 		return 0, err
 	}
@@ -189,7 +189,7 @@ func (s *server) wal(ctx context.Context, column string, fn func() error) (bytes
 
 // perCall returns the round trips and allocations of one call.
 func perCall(trips func() int64, call func() error) (n, allocations float64, err error) {
-	for range 50 { // statements are prepared
+	for range 50 { // prepares the statements
 		if err := call(); err != nil {
 			return 0, 0, err
 		}
@@ -207,8 +207,8 @@ func perCall(trips func() int64, call func() error) (n, allocations float64, err
 	return float64(trips()-start) / calls, float64(after.Mallocs-before.Mallocs) / calls, nil
 }
 
-// hot consumes on a pool of its own and returns the share of updates that left
-// the indexes alone, in percent.
+// hot rotates on a new pool and returns the percentage of updates that wrote no
+// index.
 func (s *server) hot(ctx context.Context, dsn string) (share float64, err error) {
 	read := func() (updated, hot float64, err error) {
 		err = s.admin.QueryRow(ctx, "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = $1", table).Scan(&updated, &hot)
@@ -239,7 +239,7 @@ func (s *server) hot(ctx context.Context, dsn string) (share float64, err error)
 	if err := pool.Close(); err != nil {
 		return 0, err
 	}
-	time.Sleep(time.Second) // the closed connections report as they end
+	time.Sleep(time.Second) // closed connections report their statistics
 	u, h, err := read()
 	return 100 * (h - hot) / (u - updated), err
 }

@@ -1,7 +1,7 @@
-// Command bench measures the store against the same statements written by
-// hand, in interleaved rounds of one run: absolute figures drift, ratios hold.
-// It prints a report in markdown; a full run also writes it to RESULTS.md, and
-// a chart, into the directory named by -out.
+// Command bench compares the store with the same statements written by hand, in
+// interleaved rounds of one run: absolute figures drift, ratios hold. It prints a
+// report in markdown. A full run also writes the report to RESULTS.md and draws a
+// chart, both in the directory of -out.
 package main
 
 import (
@@ -18,10 +18,10 @@ import (
 	"github.com/attesto/dpopnonce/dialects"
 )
 
-// sweepSQL is the statement whose plan is shown.
+// sweepSQL is the statement whose plan the report shows.
 var sweepSQL = strings.ReplaceAll(dialects.Postgres().SQL().Sweep, "{table}", table)
 
-// A scale says how much is measured.
+// A scale is the size of a run.
 type scale struct {
 	rounds                int
 	length                time.Duration
@@ -29,7 +29,7 @@ type scale struct {
 }
 
 func main() {
-	short := flag.Bool("short", false, "finish in two minutes, and write nothing")
+	short := flag.Bool("short", false, "finish in two minutes and write no file")
 	out := flag.String("out", "bench", "directory of RESULTS.md and the chart")
 	flag.Parse()
 	size := scale{rounds: 7, length: 400 * time.Millisecond, issued: 300_000, expired: 1_000_000, live: 200_000}

@@ -16,13 +16,13 @@ var (
 	sqliteCallers = []int{1, 8, 32}
 )
 
-// A cell is one store doing one operation with so many callers.
+// A cell is one operation of one store with a number of callers.
 type cell struct {
 	store, operation string
 	callers          int
 }
 
-// A sample is what one round measured in a cell.
+// A sample is the result of one round in a cell.
 type sample struct {
 	calls     float64
 	elapsed   time.Duration
@@ -31,8 +31,8 @@ type sample struct {
 
 func (s sample) perSecond() float64 { return s.calls / s.elapsed.Seconds() }
 
-// run lets callers do an operation for a while, or until rows, the nonces that
-// are there to consume, are spent.
+// run lets concurrent callers repeat an operation for a time. Consume spends each
+// of rows once and ends earlier if none is left.
 func run(ctx context.Context, s store, operation string, callers int, length time.Duration, rows []string) (sample, error) {
 	var next atomic.Int64
 	step := func(id int) (func() error, error) {
@@ -100,13 +100,13 @@ func run(ctx context.Context, s store, operation string, callers int, length tim
 	return result, nil
 }
 
-var errSpent = errors.New("no rows are left")
+var errSpent = errors.New("no nonces are left")
 
-// figures are the medians of a cell over all rounds.
+// figures summarize all rounds of a cell.
 type figures struct {
-	perSecond, low, high float64 // median and the extremes
+	perSecond, low, high float64 // median, minimum and maximum
 	p50, p99             time.Duration
-	ratio                float64 // to the store by hand, median of the rounds' ratios
+	ratio                float64 // to the baseline: median of the rounds' ratios
 }
 
 func summarize(samples map[cell][]sample, baseline string) map[cell]figures {
@@ -128,7 +128,7 @@ func summarize(samples map[cell][]sample, baseline string) map[cell]figures {
 	return all
 }
 
-// against is the median of the rounds' ratios of one store to another.
+// against returns the median of the rounds' ratios of one store to another.
 func against(samples map[cell][]sample, one, other string, operation string, callers int) float64 {
 	var ratios []float64
 	base := samples[cell{other, operation, callers}]

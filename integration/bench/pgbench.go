@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// findPgbench returns pgbench's path, or "" where it is not installed.
+// findPgbench returns the path of pgbench, or "" if it is not installed.
 func findPgbench() string {
 	if path, err := exec.LookPath("pgbench"); err == nil {
 		return path
@@ -23,8 +23,8 @@ func findPgbench() string {
 	return found[len(found)-1]
 }
 
-// pgbenchScripts are the statements by hand, with a nonce of its own for every
-// transaction of every client.
+// pgbenchScripts are the statements written by hand. Each transaction of each
+// client has a nonce of its own.
 var pgbenchScripts = map[string]string{
 	"issue":   pgbenchInsert,
 	"consume": "\\set i :i + 1\n" + pgbenchUpdate("to_char(:i::int * :clients::int + :client_id::int, 'FM00000000')"),
@@ -47,7 +47,7 @@ func pgbenchUpdate(number string) string {
 
 var tps = regexp.MustCompile(`tps = ([0-9.]+)`)
 
-// byPgbench is the statements by pgbench -M prepared, for a second each.
+// byPgbench runs the scripts with pgbench -M prepared, one second each.
 func (s *server) byPgbench(path, dsn string) store {
 	return store{name: "pgbench -M prepared", outside: func(ctx context.Context, operation string, callers int) (sample, error) {
 		prefix := s.prefix()

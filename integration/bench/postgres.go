@@ -16,10 +16,10 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// poolSize is the same for every store.
+// poolSize is the number of connections of each store.
 const poolSize = 32
 
-// A server is PostgreSQL as the stores use it.
+// A server is PostgreSQL with the stores that are compared on it.
 type server struct {
 	admin    *pgxpool.Pool
 	stores   []store
@@ -102,8 +102,8 @@ func openGORM(dsn string) (*gorm.DB, error) {
 	return gorm.Open(gormpg.New(gormpg.Config{Conn: pool}), &gorm.Config{Logger: logger.Discard})
 }
 
-// durable refuses a server whose commits may be lost: figures of such a one
-// mean nothing.
+// durable returns an error if the server may lose commits: such figures cannot be
+// compared.
 func durable(ctx context.Context, admin *pgxpool.Pool) error {
 	for _, setting := range []string{"fsync", "full_page_writes", "synchronous_commit"} {
 		var value string
@@ -111,13 +111,13 @@ func durable(ctx context.Context, admin *pgxpool.Pool) error {
 			return err
 		}
 		if value != "on" {
-			return fmt.Errorf("%s is %s: want on", setting, value)
+			return fmt.Errorf("%s is %s, want on", setting, value)
 		}
 	}
 	return nil
 }
 
-// fill empties the table, puts live rows in, and brings statistics up to date.
+// fill replaces the rows of the table by live ones and updates the statistics.
 func (s *server) fill(ctx context.Context, rows int) error {
 	if _, err := s.admin.Exec(ctx, "TRUNCATE "+table); err != nil {
 		return err
@@ -129,10 +129,10 @@ func (s *server) fill(ctx context.Context, rows int) error {
 	return err
 }
 
-// prefix is one that no nonce has yet.
+// prefix returns a prefix that no nonce has yet.
 func (s *server) prefix() string { return strconv.Itoa(int(s.prefixes.Add(1))) }
 
-// add stores so many nonces and returns them.
+// add stores n nonces and returns them.
 func (s *server) add(ctx context.Context, prefix string, n int) ([]string, error) {
 	now := time.Now().UTC().Truncate(time.Second)
 	_, err := s.admin.Exec(ctx, `INSERT INTO `+table+` (id, nonce, issued_at, expires_at)

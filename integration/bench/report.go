@@ -19,8 +19,8 @@ func (r report) line(format string, values ...any) { fmt.Fprintf(r.w, format+"\n
 
 func (r report) head(version string, rounds int, length, sync time.Duration) {
 	r.line("# Results\n")
-	r.line("Written by `make bench` on %s: %s, %d cores, the load beside the server, pool %d, %d interleaved rounds of %v a cell, in which the stores take turns %d times, medians. "+
-		"A write and its fsync take %v here. Absolute figures drift from run to run, the ratios hold.\n",
+	r.line("Written by `make bench` on %s: %s, %d cores, load and server on one machine, pools of %d connections. The figures are medians of %d interleaved rounds of %v for each cell, in which the stores take turns %d times. "+
+		"A write and its fsync take %v on this disk. Absolute figures drift from run to run, ratios hold.\n",
 		time.Now().Format(time.DateOnly), version, runtime.NumCPU(), poolSize, rounds, length, slices, sync.Round(10*time.Microsecond))
 }
 
@@ -43,7 +43,7 @@ func (r report) table(title string, all map[cell]figures, stores []store, caller
 	}
 }
 
-// sharing compares the library with group commit to the library without it.
+// sharing compares the library with group commit with the library without it.
 func (r report) sharing(samples map[cell][]sample, with, without string) {
 	r.line("## %s, over %s\n", with, without)
 	r.line("| callers | 1 | 8 | 32 | 128 |\n|---|---:|---:|---:|---:|")
@@ -67,13 +67,13 @@ func (r report) facts(all []fact) {
 
 func (r report) sweep(s sweepResult) {
 	r.line("## Sweeping under load\n")
-	r.line("%d expired rows among %d live ones, 8 callers rotating: p99 of a rotate %v without the sweep, %v beside it (%.1f times), which took %v.\n",
+	r.line("%d expired rows among %d live ones, 8 callers that rotate. The p99 of a rotate is %v without the sweep and %v during it (%.1f times). The sweep took %v.\n",
 		s.expired, s.live, s.without.Round(10*time.Microsecond), s.with.Round(10*time.Microsecond),
 		float64(s.with)/float64(s.without), s.took.Round(100*time.Millisecond))
 	r.line("```\n%s\n```", s.plan)
 }
 
-// chart draws the ratios of the library to the statements by hand.
+// chart draws the ratio of each store to the statements written by hand.
 func chart(path string, all map[cell]figures, stores []store) error {
 	p := plot.New()
 	p.Title.Text = "Calls per second, by hand = 1 (PostgreSQL)"
@@ -108,6 +108,6 @@ func chart(path string, all map[cell]figures, stores []store) error {
 		p.Legend.Add(s.name, bars)
 	}
 	p.NominalX(names...)
-	p.Y.Max = 1.4 * highest // room for the legend
+	p.Y.Max = 1.4 * highest // leaves room for the legend
 	return p.Save(26*vg.Centimeter, 11*vg.Centimeter, path)
 }

@@ -17,7 +17,7 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// compareSQLite is compare on a file under WAL and synchronous FULL.
+// compareSQLite compares stores on a file under WAL and synchronous FULL.
 func compareSQLite(ctx context.Context, rounds int, length time.Duration) (map[cell][]sample, []store, error) {
 	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {
@@ -70,12 +70,12 @@ func compareSQLite(ctx context.Context, rounds int, length time.Duration) (map[c
 
 const sqliteLayout = "2006-01-02 15:04:05+00:00"
 
-// bySQLite is the statements by hand, prepared, each in a transaction of its
-// own.
+// bySQLite runs the statements written by hand, prepared, each in a transaction of
+// its own.
 func bySQLite(pool *sql.DB) (store, error) {
 	statements := map[string]*sql.Stmt{}
 	for _, query := range []string{insertSQL, updateSQL, selectSQL} {
-		s, err := pool.Prepare(strings.ReplaceAll(query, "$", "?")) // SQLite numbers $2 by where it stands
+		s, err := pool.Prepare(strings.ReplaceAll(query, "$", "?")) // SQLite numbers $2 by its position, ?2 by its name
 		if err != nil {
 			return store{}, err
 		}
@@ -121,7 +121,7 @@ func addSQLite(ctx context.Context, pool *sql.DB, prefix string, n int) ([]strin
 	return nonces, tx.Commit()
 }
 
-// syncCost is the median time of a small write and its fsync in TMPDIR.
+// syncCost returns the median time of a small write and its fsync in TMPDIR.
 func syncCost() (time.Duration, error) {
 	f, err := os.CreateTemp("", "sync-")
 	if err != nil {

@@ -20,8 +20,8 @@ const (
 	ttl   = 5 * time.Minute
 )
 
-// A store is one way to do the same thing. Rotate of those written by hand is
-// a consume and then an issue.
+// A store is one implementation of the operations. Rotate by hand is a consume
+// and then an issue.
 type store struct {
 	name    string
 	issue   func(context.Context) (string, error)
@@ -29,20 +29,20 @@ type store struct {
 	check   func(context.Context, string) error
 	rotate  func(context.Context, string) (string, error)
 
-	// outside measures by itself; nil for all but pgbench.
+	// outside measures an operation itself, in place of the functions above.
 	outside func(ctx context.Context, operation string, callers int) (sample, error)
 }
 
 var errRejected = errors.New("rejected")
 
-// The statements of the library, as one would write them by hand.
+// The statements of the library, written by hand.
 const (
 	insertSQL = `INSERT INTO ` + table + ` (id, nonce, issued_at, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT (nonce) DO NOTHING`
 	updateSQL = `UPDATE ` + table + ` SET used_at = $1 WHERE nonce = $2 AND used_at IS NULL AND expires_at >= $3 AND issued_at >= $4 AND issued_at < $5`
 	selectSQL = `SELECT used_at IS NOT NULL, expires_at >= $2 AND issued_at >= $3 AND issued_at < $4 FROM ` + table + ` WHERE nonce = $1`
 )
 
-// newRow is what a hand-written insert binds: a random nonce, as most make it.
+// newRow returns a random nonce and the values of its hand-written insert.
 func newRow() (nonce string, values []any, err error) {
 	var random [32]byte
 	if _, err := rand.Read(random[:]); err != nil {
@@ -63,14 +63,14 @@ func checkValues(nonce string) []any {
 	return append([]any{nonce}, limits(time.Now().UTC().Truncate(time.Second))...)
 }
 
-// limits are what a fresh nonce is compared with: the least expires_at, the
-// least issued_at, and what issued_at is under.
+// limits are the bounds of a fresh nonce: expires_at is at least the first,
+// issued_at at least the second and less than the third.
 func limits(now time.Time) []any {
 	return []any{now.Add(time.Second), now.Add(-ttl), now.Add(dpopnonce.Tolerance + time.Second)}
 }
 
-// byHand makes a store from two functions: exec runs a statement and returns
-// the count of its rows, verdict reads the row of selectSQL.
+// byHand makes a store of two functions: exec runs a statement and returns the
+// count of its rows, verdict reads the row of selectSQL.
 func byHand(name string, exec func(ctx context.Context, sql string, values ...any) (int64, error),
 	verdict func(ctx context.Context, values ...any) (used, fresh bool, err error)) store {
 	s := store{name: name}
@@ -128,8 +128,8 @@ func bySQL(pool *sql.DB) store {
 	})
 }
 
-// byModel is GORM as most people write it: a default transaction, models and
-// conditions.
+// byModel uses GORM in the usual way: models, conditions and the default
+// transaction.
 func byModel(db *gorm.DB) store {
 	s := store{name: "gorm, the usual way"}
 	s.issue = func(ctx context.Context) (string, error) {

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A sweepResult is what rotating callers noticed of a sweep.
+// A sweepResult is the effect of a sweep on callers that rotate.
 type sweepResult struct {
 	expired, live int
 	without, with time.Duration // p99 of a rotate
@@ -19,7 +19,7 @@ type sweepResult struct {
 	plan          string
 }
 
-// sweepUnderLoad lets 8 callers rotate, first alone and then beside a sweep.
+// sweepUnderLoad lets 8 callers rotate, first without a sweep and then during one.
 func (s *server) sweepUnderLoad(ctx context.Context, dsn string, expired, live int) (result sweepResult, err error) {
 	fmt.Fprintf(os.Stderr, "PostgreSQL: sweep of %d rows\n", expired)
 	result.expired, result.live = expired, live
@@ -47,11 +47,11 @@ func (s *server) sweepUnderLoad(ctx context.Context, dsn string, expired, live i
 	}
 	library := s.library
 	const length = 8 * time.Second
-	alone, err := run(ctx, library, "rotate", 8, length, nil)
+	without, err := run(ctx, library, "rotate", 8, length, nil)
 	if err != nil {
 		return result, err
 	}
-	result.without = percentile(alone.latencies, 0.99)
+	result.without = percentile(without.latencies, 0.99)
 
 	if result.plan, err = s.plan(ctx, strings.NewReplacer("@now", "now()", "@limit", "1000").Replace(sweepSQL)); err != nil {
 		return result, err
@@ -61,17 +61,17 @@ func (s *server) sweepUnderLoad(ctx context.Context, dsn string, expired, live i
 	go func() {
 		n, err := r.Sweep(ctx)
 		if err == nil && n < int64(expired) {
-			err = fmt.Errorf("swept %d rows of %d", n, expired)
+			err = fmt.Errorf("swept %d of %d expired rows", n, expired)
 		}
 		swept <- err
 	}()
 	var latencies []time.Duration
 	for {
-		beside, err := run(ctx, library, "rotate", 8, 500*time.Millisecond, nil)
+		during, err := run(ctx, library, "rotate", 8, 500*time.Millisecond, nil)
 		if err != nil {
 			return result, err
 		}
-		latencies = append(latencies, beside.latencies...)
+		latencies = append(latencies, during.latencies...)
 		select {
 		case err := <-swept:
 			result.took = time.Since(start)
