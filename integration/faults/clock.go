@@ -9,8 +9,8 @@ import (
 	"github.com/attesto/dpopnonce/integration/faults/servers"
 )
 
-// clocks lets nodes disagree about the time by up to 30 seconds, with nonces
-// that live for longer, and for less.
+// clocks runs nodes whose clocks differ by up to 30 seconds, with nonces that live
+// longer and shorter than that.
 func clocks(ctx context.Context, e *env) error {
 	p, err := servers.NewPostgres(e.dir)
 	if err != nil {
@@ -40,8 +40,8 @@ func clocks(ctx context.Context, e *env) error {
 		if err := migrate(ctx, configs[0]); err != nil {
 			return err
 		}
-		const growOld = 3 * time.Second // beyond the shortest ttl
-		h, err := e.under(ctx, configs, 1, func(*load.Load) error { return pause(growOld)() })
+		const age = 3 * time.Second // more than the shortest ttl
+		h, err := e.under(ctx, configs, 1, func(*load.Load) error { return pause(age)() })
 		if err != nil {
 			return err
 		}
@@ -50,11 +50,11 @@ func clocks(ctx context.Context, e *env) error {
 			return err
 		}
 		if c.store == "" && c.expires != (r.Expired >= e.acceptances()/50) {
-			return fmt.Errorf("%s: %d calls were told ErrExpired", c.name, r.Expired)
+			return fmt.Errorf("%s: %d calls returned ErrExpired", c.name, r.Expired)
 		}
 	}
-	e.printf("\nThree nodes, whose clocks are 15 s behind, right, and 15 s ahead, unless they agree. A nonce ends when the clock of the " +
-		"node that is asked reaches the `expires_at` that the clock of the node that issued it has set: between two nodes its life is " +
-		"longer or shorter by the difference of their clocks, and it is accepted once in any case.\n")
+	e.printf("\nThree nodes. Unless the clocks agree, the first is 15 s behind and the last 15 s ahead. A nonce expires when the clock of " +
+		"the node that judges it reaches the `expires_at` that the issuing node set by its own clock. Between two nodes its life is " +
+		"longer or shorter by the difference of their clocks. Either way it is accepted at most once.\n")
 	return nil
 }

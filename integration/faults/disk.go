@@ -15,15 +15,14 @@ import (
 	"github.com/attesto/dpopnonce/integration/faults/load"
 )
 
-// fullDisk fills the disk under a load, a file system of its own, and makes
-// room again.
+// fullDisk fills a small file system under a load and then frees it again.
 func fullDisk(ctx context.Context, e *env) error {
 	dir := filepath.Join(e.dir, "small")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
 	if text, err := exec.CommandContext(ctx, "mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", dir).CombinedOutput(); err != nil {
-		return fmt.Errorf("a small tmpfs needs root: mount: %w: %s", err, text)
+		return fmt.Errorf("mount a small tmpfs, which needs root: %w: %s", err, text)
 	}
 	defer func() { _ = exec.Command("umount", "-l", dir).Run() }()
 	configs := workers(4, 4, "sqlite", sqliteDSN(filepath.Join(dir, "nonces.db")))
@@ -46,15 +45,15 @@ func fullDisk(ctx context.Context, e *env) error {
 	if _, err := e.judge("dpopnonce", h, false); err != nil {
 		return err
 	}
-	said := map[string]int{}
+	failures := map[string]int{}
 	for _, op := range h.Ops {
 		if op.Outcome == history.Failed {
-			said[op.Err]++
+			failures[op.Err]++
 		}
 	}
 	full := false
 	var all []string
-	for text, n := range said {
+	for text, n := range failures {
 		full = full || strings.Contains(text, "full")
 		all = append(all, fmt.Sprintf("\"%s\" (%d)", text, n))
 	}
@@ -63,14 +62,14 @@ func fullDisk(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
-	e.printf("\nCallers were told %s. `PRAGMA integrity_check` at the end: %s.\n", strings.Join(all, ", "), check)
+	e.printf("\nThe errors of failed calls: %s. `PRAGMA integrity_check` at the end: %s.\n", strings.Join(all, ", "), check)
 	if !full || check != "ok" {
-		return fmt.Errorf("the disk was not full, or the file is damaged: %v, %s", said, check)
+		return fmt.Errorf("the disk was not full, or the file is damaged: %v, %s", failures, check)
 	}
 	return nil
 }
 
-// fill writes a file until there is no room.
+// fill writes a file until the file system is full.
 func fill(name string) error {
 	file, err := os.Create(name)
 	if err != nil {
@@ -85,7 +84,7 @@ func fill(name string) error {
 		}
 	}
 	if info, err := file.Stat(); err != nil || info.Size() == 0 {
-		return errors.Join(errors.New("nothing was to fill"), err)
+		return errors.Join(errors.New("the file system was full before"), err)
 	}
 	return nil
 }

@@ -11,15 +11,15 @@ import (
 	"github.com/attesto/dpopnonce/integration/faults/load"
 )
 
-// An env is what a scenario works with.
+// An env is the environment of a scenario.
 type env struct {
-	dir   string // for servers and files
+	dir   string // of servers and files
 	short bool
 	text  strings.Builder // the report
-	begun bool            // the table of histories
+	begun bool            // the report has the head of its table of histories
 }
 
-// scaled is n, or fewer in a short run.
+// scaled returns n, or short in a short run.
 func (e *env) scaled(n, short int) int {
 	if e.short {
 		return short
@@ -27,13 +27,13 @@ func (e *env) scaled(n, short int) int {
 	return n
 }
 
-// acceptances are how many a history needs to mean something.
+// acceptances is how many acceptances a history needs.
 func (e *env) acceptances() int { return e.scaled(10_000, 500) }
 
 func (e *env) printf(format string, args ...any) { fmt.Fprintf(&e.text, format, args...) }
 
-// judge reports a history, and fails if it is a bad one: if it violates the
-// promise, where it should not, or is vacuous.
+// judge reports a history. It returns an error if the history is vacuous, or if it
+// violates the promise and hasToFail is false, or the other way round.
 func (e *env) judge(name string, h history.History, hasToFail bool) (history.Report, error) {
 	r := history.Check(h)
 	if !e.begun {
@@ -41,7 +41,7 @@ func (e *env) judge(name string, h history.History, hasToFail bool) (history.Rep
 		e.printf("| store | operations | accepted | expired | failed | nonces | by 2 or more | lost | faults | calls hit | outage | accepted twice | violations |\n" +
 			"|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	}
-	atLeast := "" // where nothing was broken
+	atLeast := "" // without faults
 	if r.Faults > 0 {
 		atLeast = fmt.Sprint(r.InFlight)
 	}
@@ -54,9 +54,9 @@ func (e *env) judge(name string, h history.History, hasToFail bool) (history.Rep
 	case !hasToFail && r.Violations+r.Twice > 0:
 		return r, fmt.Errorf("%s: %d violations, %d nonces accepted twice: %s", name, r.Violations, r.Twice, strings.Join(r.Examples, "; "))
 	case hasToFail && r.Violations == 0:
-		return r, fmt.Errorf("%s: kept the promise: the checker was not put to the test", name)
+		return r, fmt.Errorf("%s: the checker found no violation of a store that has to fail", name)
 	case r.Violations < r.Twice:
-		return r, fmt.Errorf("%s: the checker found %d of %d nonces that were accepted twice", name, r.Violations, r.Twice)
+		return r, fmt.Errorf("%s: the checker found only %d of %d nonces that were accepted twice", name, r.Violations, r.Twice)
 	}
 	if err := r.Vacuous(e.acceptances()); err != nil {
 		return r, fmt.Errorf("%s: vacuous: %w", name, err)
@@ -64,14 +64,14 @@ func (e *env) judge(name string, h history.History, hasToFail bool) (history.Rep
 	return r, nil
 }
 
-// A server is what can be killed and started again.
+// A server can be killed and started again.
 type server interface {
 	Start() error
 	Kill() error
 	Stop()
 }
 
-// workers are n processes on a database, one of two with group commit.
+// workers configures n processes on a database. Every second one has group commit.
 func workers(n, callers int, driver string, dsn ...string) []load.Config {
 	all := make([]load.Config, n)
 	for i := range all {
@@ -94,17 +94,17 @@ func migrate(ctx context.Context, c load.Config) error {
 	return r.Migrate(ctx)
 }
 
-// A killing is a server that is killed so many times under a load.
+// A killing is a server that is killed several times under a load.
 type killing struct {
 	name      string
 	server    server
 	configs   []load.Config
 	times     int
-	apart     time.Duration // at least
+	apart     time.Duration // the least time between two kills
 	hasToFail bool
 }
 
-// kill judges what the callers of a server that is killed were told.
+// kill runs k and judges its history.
 func (e *env) kill(ctx context.Context, k killing) error {
 	if err := k.server.Start(); err != nil {
 		return err
@@ -127,9 +127,9 @@ func (e *env) kill(ctx context.Context, k killing) error {
 	return err
 }
 
-// under runs a load with n faults in it, evenly spread over its acceptances,
-// and returns its history. Each process is accepted with some nonce before the
-// first fault, between two, and after the last.
+// under runs a load with n faults, evenly spread over its acceptances, and returns
+// the history. Each process has an acceptance before the first fault, between two
+// faults, and after the last one.
 func (e *env) under(ctx context.Context, configs []load.Config, n int, fault func(*load.Load) error) (h history.History, err error) {
 	l, err := load.Start(configs...)
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/attesto/dpopnonce/integration/faults/servers"
 )
 
-// failover kills the primary of a pair, promotes its standby, and makes the
-// other one the new standby, again and again. With an asynchronous standby that
-// lags, which has to fail, once.
+// failover kills the primary of a pair, promotes the standby, and makes the other
+// server the new standby, several times. With an asynchronous standby that lags
+// it does so once, and the checker has to find violations.
 func failover(ctx context.Context, e *env) error {
 	for _, synchronous := range []bool{true, false} {
 		name, times := "synchronous standby", e.scaled(10, 1)
@@ -24,8 +24,7 @@ func failover(ctx context.Context, e *env) error {
 		}
 	}
 	e.printf("\nThe application's DSN names both hosts, with `target_session_attrs=read-write`. " +
-		"A standby that is promoted serves alone, without waiting for another, until the next is there and in step; " +
-		"it is not killed in between.\n")
+		"A promoted standby serves without a standby of its own until the next one has caught up, and is not killed before.\n")
 	return nil
 }
 
@@ -55,7 +54,7 @@ func (e *env) failover(ctx context.Context, name string, times int, synchronous 
 		if !synchronous {
 			return nil
 		}
-		if err := l.Accept(ctx, 100); err != nil { // by the new primary alone
+		if err := l.Accept(ctx, 100); err != nil { // by the new primary without a standby
 			return err
 		}
 		return pair.restore(ctx)
@@ -67,7 +66,7 @@ func (e *env) failover(ctx context.Context, name string, times int, synchronous 
 	return err
 }
 
-// A pair is a primary and its standby, which change places.
+// A pair is a primary and its standby, which swap roles at each failover.
 type pair struct {
 	primary, standby *servers.Postgres
 	synchronous      bool
@@ -95,8 +94,7 @@ func newPair(ctx context.Context, dir string, synchronous bool) (*pair, error) {
 	return p, nil
 }
 
-// join makes the standby a copy of the primary that follows it, and waits until
-// it is in step.
+// join makes the standby a copy of the primary and waits until it has caught up.
 func (p *pair) join(ctx context.Context) error {
 	if err := p.standby.CopyFrom(p.primary); err != nil {
 		return err
@@ -119,7 +117,7 @@ func (p *pair) join(ctx context.Context) error {
 	})
 }
 
-// promote makes the standby the primary, which the primary was until it died.
+// promote makes the standby the primary.
 func (p *pair) promote(ctx context.Context) error {
 	p.primary, p.standby = p.standby, p.primary
 	var promoted bool
@@ -129,8 +127,8 @@ func (p *pair) promote(ctx context.Context) error {
 	return p.primary.Set(ctx, "synchronous_standby_names", "")
 }
 
-// restore makes the one that died the standby, and waits until everything that
-// was committed without it is there, too.
+// restore makes the killed server the standby and waits until it has everything
+// that was committed without it.
 func (p *pair) restore(ctx context.Context) error {
 	if err := p.join(ctx); err != nil {
 		return err
@@ -146,7 +144,7 @@ func (p *pair) restore(ctx context.Context) error {
 	})
 }
 
-// lag cuts the standby off, and lets the primary accept some more nonces.
+// lag disconnects the standby and lets the primary accept more nonces.
 func (p *pair) lag(ctx context.Context, l *load.Load) error {
 	if err := p.standby.Set(ctx, "primary_conninfo", ""); err != nil {
 		return err
@@ -161,10 +159,10 @@ func (p *pair) lag(ctx context.Context, l *load.Load) error {
 	return l.Accept(ctx, 300)
 }
 
-// patience is how long a server may take.
+// patience is how long until waits.
 const patience = 90 * time.Second
 
-// until waits for a condition of a server.
+// until waits until the condition holds.
 func until(ctx context.Context, condition func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -175,7 +173,7 @@ func until(ctx context.Context, condition func() (bool, error)) error {
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(errors.New("waited in vain"), err)
+			return errors.Join(fmt.Errorf("the condition does not hold after %v", patience), err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

@@ -10,13 +10,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	load.RunWorker() // this test binary is its own worker
+	load.RunWorker() // the load starts this binary as its workers
 	os.Exit(m.Run())
 }
 
-// TestFaultsShort is make faults in little, without what needs a cluster or a
-// file system of its own.
-func TestFaultsShort(t *testing.T) {
+// It leaves out the scenarios that need a cluster, a file system or much time.
+func TestShortScenariosPass(t *testing.T) {
 	for _, s := range scenarios {
 		switch s.name {
 		case "disk", "galera", "failover", "soak":

@@ -30,14 +30,14 @@ func killPostgres(ctx context.Context, e *env) error {
 	if err := kill(killing{name: load.GetThenDelete, times: 2, hasToFail: true}, load.GetThenDelete); err != nil {
 		return err
 	}
-	if !e.short { // which has not enough kills to lose something for sure
+	if !e.short { // a short run has too few kills to lose a commit with certainty
 		weak := killing{name: "dpopnonce, synchronous_commit = off", times: 10, apart: time.Second, hasToFail: true}
 		if err := kill(weak, "", "synchronous_commit = off"); err != nil {
 			return err
 		}
 	}
-	e.printf("\nEvery process of the server is killed with SIGKILL under 64 callers and the server is started again; " +
-		"callers recover by themselves. What was handed to the kernel is still written: the loss of power is not tested.\n")
+	e.printf("\nAll processes of the server are killed with SIGKILL under 64 callers, and the server is started again. " +
+		"Callers recover by themselves. The kernel still writes what it was given: a loss of power is not tested.\n")
 	return nil
 }
 
@@ -60,7 +60,7 @@ func killMariaDB(ctx context.Context, e *env) error {
 		}
 	}
 	e.printf("\nThe server is killed with SIGKILL under 64 callers and started again. " +
-		"`innodb_flush_log_at_trx_commit = 2` would survive this, and not the loss of power.\n")
+		"`innodb_flush_log_at_trx_commit = 2` would survive this, but not a loss of power.\n")
 	return nil
 }
 
@@ -78,7 +78,7 @@ func killGalera(ctx context.Context, e *env) error {
 			return err
 		}
 	}
-	e.printf("\nEach of three processes calls a node of its own. A node that is killed joins again, with what the others have.\n")
+	e.printf("\nEach of three processes calls a node of its own. A killed node joins again and copies the data of the others.\n")
 	return nil
 }
 
@@ -107,7 +107,7 @@ func (e *env) killNodes(ctx context.Context, g *servers.Galera, setting string) 
 	if _, err := e.judge("dpopnonce, "+setting, h, false); err != nil {
 		return err
 	}
-	for _, op := range h.Ops { // two nodes that accept at once are told so when they commit
+	for _, op := range h.Ops { // a node learns at commit that another one was first
 		if strings.Contains(op.Err, "Error 1213") || strings.Contains(op.Err, "Error 1020") {
 			return fmt.Errorf("a conflict reached a caller: %s", op.Err)
 		}
@@ -115,7 +115,7 @@ func (e *env) killNodes(ctx context.Context, g *servers.Galera, setting string) 
 	return nil
 }
 
-// sqliteDSN is the one of the README.
+// sqliteDSN returns the DSN that the README recommends.
 func sqliteDSN(file string) string {
 	return "file:" + file + "?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate"
 }

@@ -1,12 +1,12 @@
-// Command faults lets processes contend for nonces while databases, poolers,
-// networks and the processes themselves are killed, and checks the history of
-// what every caller was told: a nonce is accepted at most once, never after its
-// expiry, and never unless it was issued.
+// Command faults lets processes contend for nonces while it breaks databases,
+// poolers, networks and the processes themselves. It then checks the outcomes of
+// all calls: a nonce is accepted at most once, not after its expiry, and only if
+// it was issued.
 //
 //	go run . [-short] [-out FILE] [SCENARIO...]
 //
-// It starts servers of its own from what is installed. It prints a report in
-// markdown and fails if a scenario does.
+// It starts its own servers from the installed packages, prints a report in
+// markdown, and fails if a scenario fails.
 package main
 
 import (
@@ -26,7 +26,7 @@ import (
 	"github.com/attesto/dpopnonce/integration/faults/load"
 )
 
-// A scenario is a way for things to break.
+// A scenario is one kind of fault.
 type scenario struct {
 	name, title string
 	run         func(context.Context, *env) error
@@ -49,7 +49,7 @@ var scenarios = []scenario{
 func main() {
 	load.RunWorker()
 	short := flag.Bool("short", false, "fewer faults and acceptances")
-	out := flag.String("out", "", "file that the report is written to, too")
+	out := flag.String("out", "", "file to also write the report to")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -62,7 +62,7 @@ func main() {
 func run(ctx context.Context, short bool, out string, names []string) error {
 	for _, name := range names {
 		if !slices.ContainsFunc(scenarios, func(s scenario) bool { return s.name == name }) {
-			return fmt.Errorf("no scenario %q", name)
+			return fmt.Errorf("unknown scenario %q", name)
 		}
 	}
 	var text bytes.Buffer
@@ -99,7 +99,7 @@ func runOne(ctx context.Context, s scenario, short bool) (section string, err er
 		return "", err
 	}
 	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o711); err != nil { // servers are other users'
+	if err := os.Chmod(dir, 0o711); err != nil { // the servers run as other users
 		return "", err
 	}
 	e := &env{dir: dir, short: short}
@@ -110,10 +110,10 @@ func runOne(ctx context.Context, s scenario, short bool) (section string, err er
 const legend = `
 ## The columns
 
-- *operations*: calls of Issue, Consume and Rotate by all processes, of which some *failed*: what they did is not known.
-- *accepted* and *expired*: calls of Consume and Rotate that were told so.
-- *nonces*: those that were presented, how many of them *by 2 or more* processes that had an answer, and how many were *lost*: nobody was accepted, although no call failed and none was told that the nonce has expired. What a crash loses of the nonces just issued is among them.
-- *faults*: how often something was killed or broken, and *calls hit*: the fewest calls that were in flight at one of them, and failed or had no answer when it was over. After each fault every process is accepted again by itself, or the run fails.
+- *operations*: calls of Issue, Consume and Rotate by all processes. Those that *failed* may or may not have taken effect.
+- *accepted* and *expired*: calls of Consume and Rotate with this outcome.
+- *nonces*: presented nonces. *by 2 or more*: the share that two or more processes presented and got an answer for. *lost*: nonces that were never accepted, although no call of them failed or returned ErrExpired. Nonces that a crash loses just after their issue are among them.
+- *faults*: how often something was broken. *calls hit*: the fewest calls that ran during one fault and failed or had no answer at its end. After each fault every process has to get an acceptance again without help, or the run fails.
 - *outage*: the longest time between two answers.
-- *accepted twice*: nonces, counted. *violations*: nonces whose history no store could have that keeps the promise, as found by [porcupine](https://github.com/anishathalye/porcupine). The stores that are marked *has to fail* show that the checker finds some.
+- *accepted twice*: nonces that were accepted more than once. *violations*: nonces whose history breaks the promise, as found by [porcupine](https://github.com/anishathalye/porcupine). The stores marked *has to fail* show that the checker finds violations.
 `

@@ -52,7 +52,7 @@ func newNetwork(dsn string) (*network, error) {
 	return n, nil
 }
 
-// with does something while the network has a fault: a toxic of toxiproxy.
+// with calls fn while the network has a fault, a toxic of toxiproxy.
 func (n *network) with(ctx context.Context, toxic string, fn func() error) error {
 	if _, err := n.Toxics.AddToxicJson(strings.NewReader(`{"name":"fault",` + toxic + `}`)); err != nil {
 		return err
@@ -63,7 +63,7 @@ func (n *network) with(ctx context.Context, toxic string, fn func() error) error
 const (
 	slow      = `"type":"latency","stream":"downstream","attributes":{"latency":60,"jitter":50}`
 	trickling = `"type":"slicer","stream":"downstream","attributes":{"average_size":8,"size_variation":4,"delay":500}`
-	// What the server answers is held back, and then the connection is closed.
+	// The proxy holds replies back and then closes the connection.
 	loseReplies = `"type":"timeout","stream":"downstream","attributes":{"timeout":150}`
 )
 
@@ -109,7 +109,7 @@ func brokenNetwork(ctx context.Context, e *env) error {
 	return e.lostReply(ctx, n, p.DSN())
 }
 
-// lostReply lets the reply to one call be lost after its commit.
+// lostReply loses the reply to one call after its commit.
 func (e *env) lostReply(ctx context.Context, n *network, direct string) error {
 	through, db, err := load.Config{Driver: "postgres", DSN: n.dsn, Callers: 1}.Repository()
 	if err != nil {
@@ -129,7 +129,7 @@ func (e *env) lostReply(ctx context.Context, n *network, direct string) error {
 		return err
 	}
 	defer other.Close()
-	e.printf("\nThe reply to one call is lost after its commit.\n\n| call | its caller is told | who presents the nonce then is told |\n|---|---|---|\n")
+	e.printf("\nThe reply to one call is lost after its commit.\n\n| call | its error | the error of the next call with the nonce |\n|---|---|---|\n")
 	for _, c := range []struct {
 		name string
 		call func(nonce string) error
@@ -145,7 +145,7 @@ func (e *env) lostReply(ctx context.Context, n *network, direct string) error {
 			return err
 		}
 		if err := c.call("prepares-the-statement"); !errors.Is(err, dpopnonce.ErrUnknown) {
-			return fmt.Errorf("an unknown nonce: %w", err)
+			return fmt.Errorf("an unknown nonce: %w, want %w", err, dpopnonce.ErrUnknown)
 		}
 		var lost error
 		if err := n.with(ctx, loseReplies, func() error {
@@ -157,7 +157,7 @@ func (e *env) lostReply(ctx context.Context, n *network, direct string) error {
 		after := beside.Consume(ctx, nonce, time.Minute)
 		e.printf("| %s | %v | %v |\n", c.name, lost, after)
 		if lost == nil || errors.Is(lost, dpopnonce.ErrRejected) {
-			return fmt.Errorf("a lost reply: %w, want a failure that is no rejection", lost)
+			return fmt.Errorf("a lost reply: %w, want an error that is not a rejection", lost)
 		}
 		if !errors.Is(after, dpopnonce.ErrUsed) {
 			return fmt.Errorf("after a lost reply: %w, want %w", after, dpopnonce.ErrUsed)
@@ -166,7 +166,7 @@ func (e *env) lostReply(ctx context.Context, n *network, direct string) error {
 	return nil
 }
 
-// pause is for faults that last.
+// pause returns the function of a fault that lasts.
 func pause(d time.Duration) func() error {
 	return func() error {
 		time.Sleep(d)

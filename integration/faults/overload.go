@@ -16,11 +16,11 @@ import (
 
 const (
 	deadline = 200 * time.Millisecond
-	slack    = 300 * time.Millisecond // of a machine whose cores have other things to do
+	slack    = 300 * time.Millisecond // for a machine with other load
 )
 
-// overload lets 1000 callers wait for 10 connections, no longer than 200 ms
-// each.
+// overload lets 1000 callers compete for 10 connections, each call with a deadline
+// of 200 ms.
 func overload(ctx context.Context, e *env) error {
 	p, err := servers.NewPostgres(e.dir)
 	if err != nil {
@@ -98,30 +98,30 @@ func (e *env) overload(ctx context.Context, config load.Config) error {
 		took.quantile(0.99), took.longest(), goroutines[0], goroutines[1], mib(heap[0]), mib(heap[1]), recovery.Round(100*time.Microsecond))
 	switch {
 	case failure.Load() != nil:
-		return fmt.Errorf("a failure that is no deadline: %w", *failure.Load())
+		return fmt.Errorf("a failure other than the deadline: %w", *failure.Load())
 	case answered.Load() == 0:
-		return errors.New("nobody was answered")
-	case e.short: // too short, and perhaps beside other tests, to judge by the time
+		return errors.New("no call was answered")
+	case e.short: // too short to judge times, and other tests may run beside it
 	case took.longest() > deadline+slack:
 		return fmt.Errorf("%s: a call took %v", name, took.longest())
 	case goroutines[1] > goroutines[0]*3/2 || heap[1] > heap[0]*3/2+4<<20:
-		return fmt.Errorf("%s: goroutines %v, heap %v: not flat", name, goroutines, heap)
+		return fmt.Errorf("%s: goroutines %v or heap %v grow", name, goroutines, heap)
 	case recovery > deadline:
 		return fmt.Errorf("%s: the next call took %v", name, recovery)
 	}
-	return until(ctx, func() (bool, error) { // none is left behind, but the connections' own
+	return until(ctx, func() (bool, error) { // only connections keep goroutines
 		left := runtime.NumGoroutine() - before
 		return left <= 2*config.Callers, fmt.Errorf("%d goroutines are left", left)
 	})
 }
 
-// latencies counts calls by how many milliseconds they took, so that the memory
-// of a run does not grow with its calls.
+// latencies counts calls by milliseconds, so that the memory of a run does not grow
+// with the number of calls.
 type latencies [1000]atomic.Int64
 
 func (l *latencies) add(d time.Duration) { l[min(int(d/time.Millisecond), len(l)-1)].Add(1) }
 
-// quantile is rounded up to the millisecond.
+// quantile rounds up to a millisecond.
 func (l *latencies) quantile(q float64) time.Duration {
 	var all, seen int64
 	for i := range l {
@@ -139,8 +139,8 @@ func (l *latencies) longest() time.Duration { return l.quantile(1) }
 
 func mib(bytes int) float64 { return float64(bytes) / (1 << 20) }
 
-// watch returns the most goroutines and the largest live heap, in bytes, in the
-// first and in the last third of the time until end.
+// watch returns the maximum of goroutines and of heap bytes, each in the first and
+// in the last third of the time until end.
 func watch(end time.Time) (goroutines, heap [2]int) {
 	length := time.Until(end)
 	for {

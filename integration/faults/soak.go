@@ -11,7 +11,7 @@ import (
 	"github.com/attesto/dpopnonce/integration/faults/servers"
 )
 
-// soak lets three processes issue, consume, rotate and sweep for minutes, with
+// soak lets three processes issue, consume, rotate and sweep for five minutes, with
 // autovacuum on.
 func soak(ctx context.Context, e *env) error {
 	p, err := servers.NewPostgres(e.dir, "autovacuum_naptime = 10s")
@@ -68,7 +68,7 @@ func soak(ctx context.Context, e *env) error {
 			}
 		}
 		if len(latencies) == 0 {
-			return fmt.Errorf("nobody was answered in the %v before %v", period, time.Duration(i+1)*period)
+			return fmt.Errorf("no answer in the %v before %v", period, time.Duration(i+1)*period)
 		}
 		slices.Sort(latencies)
 		s.p99 = latencies[len(latencies)*99/100]
@@ -84,8 +84,8 @@ func soak(ctx context.Context, e *env) error {
 	return flat(samples)
 }
 
-// flat is an error if something grew from the first half of the time to the
-// second by more than half.
+// flat returns an error if a figure of the second half of the samples is more than
+// 1.5 times that of the first half.
 func flat(samples []sample) error {
 	for name, of := range map[string]func(sample) int64{
 		"p99":         func(s sample) int64 { return int64(s.p99) },
@@ -96,7 +96,7 @@ func flat(samples []sample) error {
 	} {
 		half := len(samples) / 2
 		if before, after := median(samples[:half], of), median(samples[half:], of); after > before*3/2 {
-			return fmt.Errorf("not flat: %s: %d in the first half, %d in the second", name, before, after)
+			return fmt.Errorf("%s grew from %d in the first half to %d in the second", name, before, after)
 		}
 	}
 	return nil
@@ -111,7 +111,7 @@ func median(samples []sample, of func(sample) int64) int64 {
 	return all[len(all)/2]
 }
 
-// A sample is the state of the table at a moment.
+// A sample is the state of the table at an instant.
 type sample struct {
 	at                         history.Instant
 	rows, dead, table, indexes int64

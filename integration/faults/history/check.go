@@ -9,26 +9,25 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// A Report is what a history amounts to.
+// A Report summarizes a history.
 type Report struct {
-	Operations, Issued, Accepted, Expired, Failed int
+	Operations, Issued, Accepted, Expired, Failed int // calls
 
-	Nonces int // that were presented
-	Shared int // of them, those that two processes or more had an answer for
-	Lost   int // of them, those that nobody was accepted with, and no call failed or was too late
-	Twice  int // of them, accepted more than once
+	Nonces int // presented nonces
+	Shared int // of these, presented by two or more processes that got an answer
+	Lost   int // of these, never accepted, although no call failed or was too late
+	Twice  int // of these, accepted more than once
 
-	Violations int      // nonces whose history no store could have that keeps the promise
-	Examples   []string // of the first few
+	Violations int      // nonces whose history breaks the promise
+	Examples   []string // the histories of the first few
 
 	Faults   int
 	InFlight int           // the fewest calls in flight at a fault
-	Outage   time.Duration // the longest time in which no call was answered
+	Outage   time.Duration // the longest time without an answer
 }
 
-// Check checks each nonce's history for linearizability against a store that
-// accepts a nonce at most once, never after its expiry, and never unless it was
-// issued.
+// Check checks that the history of each nonce is linearizable, for a store that
+// accepts a nonce at most once, not after its expiry, and only if it was issued.
 func Check(h History) Report {
 	r := Report{Operations: len(h.Ops), Faults: len(h.Faults), Outage: outage(h.Ops)}
 	byNonce := map[string][]Op{}
@@ -39,7 +38,7 @@ func Check(h History) Report {
 		}
 	}
 	r.Nonces = len(byNonce)
-	for _, op := range h.Ops { // what was issued and never presented can do no harm
+	for _, op := range h.Ops { // nonces that nobody presented cannot violate anything
 		if born := birth(op); born != nil && byNonce[born.Nonce] != nil {
 			byNonce[born.Nonce] = append(byNonce[born.Nonce], *born)
 		}
@@ -68,12 +67,12 @@ func (r *Report) count(op Op) {
 	}
 }
 
-// judge adds one nonce.
+// judge adds one nonce to the report.
 func (r *Report) judge(nonce string, ops []Op) {
-	told := map[Outcome]int{}
+	outcomes := map[Outcome]int{}
 	processes := map[int]bool{}
 	for _, op := range ops {
-		told[op.Outcome]++
+		outcomes[op.Outcome]++
 		if op.Kind != Issue && op.Outcome != Failed {
 			processes[op.Process] = true
 		}
@@ -81,10 +80,10 @@ func (r *Report) judge(nonce string, ops []Op) {
 	if len(processes) > 1 {
 		r.Shared++
 	}
-	if told[Accepted]+told[Failed]+told[Expired] == 0 {
+	if outcomes[Accepted]+outcomes[Failed]+outcomes[Expired] == 0 {
 		r.Lost++
 	}
-	if told[Accepted] > 1 {
+	if outcomes[Accepted] > 1 {
 		r.Twice++
 	}
 	if !porcupine.CheckOperations(model, operations(ops)) {
@@ -95,7 +94,7 @@ func (r *Report) judge(nonce string, ops []Op) {
 	}
 }
 
-// birth is the issue of a nonce in op, its own or a successor's.
+// birth returns the issue of a nonce by op, which may be a Rotate, or nil.
 func birth(op Op) *Op {
 	switch {
 	case op.Kind == Issue && op.Outcome == Issued:
@@ -107,9 +106,9 @@ func birth(op Op) *Op {
 	return nil
 }
 
-// operations are those of ops that say something about the promise. Rejections
-// do not: where a store cannot know, it fails closed. Nor do failures, which can
-// only have spent the nonce.
+// operations returns the calls that can break the promise. Rejections cannot: a
+// store may reject whatever it does not know. Failures cannot: they may have spent
+// the nonce and nothing else.
 func operations(ops []Op) (all []porcupine.Operation) {
 	for i, op := range ops {
 		if op.Outcome == Issued || op.Outcome == Accepted {
@@ -119,7 +118,7 @@ func operations(ops []Op) (all []porcupine.Operation) {
 	return all
 }
 
-// state is that of one nonce.
+// state is the state of one nonce.
 type state struct {
 	issued, spent bool
 	expires       time.Time
@@ -129,7 +128,7 @@ var model = porcupine.Model{
 	Init: func() any { return state{} },
 	Step: func(from, input, _ any) (bool, any) {
 		s, op := from.(state), input.(Op)
-		if op.Outcome == Issued { // again, too, it stays spent
+		if op.Outcome == Issued { // a second issue does not unspend the nonce
 			s.issued = true
 			if e := expiry(op); e.After(s.expires) {
 				s.expires = e
@@ -142,8 +141,8 @@ var model = porcupine.Model{
 	},
 }
 
-// expiry is the latest that the nonce of an issue can have: the store reads its
-// clock between the start and the end of the call.
+// expiry returns the latest possible expiry of the nonce of an issue. The store
+// reads its clock between the start and the end of the call.
 func expiry(op Op) time.Time {
 	latest := op.Clock.Add(time.Duration(op.End - op.Start))
 	return latest.Truncate(time.Second).Add(op.TTL)
@@ -159,7 +158,7 @@ func describe(nonce string, history []Op) string {
 	return text
 }
 
-// outage is the longest time between two answers.
+// outage returns the longest time between two answers.
 func outage(ops []Op) time.Duration {
 	var answers []Instant
 	for _, op := range ops {
@@ -175,18 +174,18 @@ func outage(ops []Op) time.Duration {
 	return time.Duration(longest)
 }
 
-// Vacuous is an error if the history could hardly have failed: too few nonces
-// were accepted, too few were contested by processes, or nothing was going on at
-// a fault.
+// Vacuous returns an error if the history proves too little: too few acceptances,
+// too few nonces that several processes presented, or a fault without a call in
+// flight.
 func (r Report) Vacuous(accepted int) error {
 	if r.Accepted < accepted {
 		return fmt.Errorf("%d acceptances, want %d", r.Accepted, accepted)
 	}
 	if r.Faults > 0 && r.InFlight == 0 {
-		return errors.New("nothing was in flight at a fault")
+		return errors.New("no call was in flight at a fault")
 	}
 	if share := float64(r.Shared) / float64(r.Nonces); share < 0.3 {
-		return fmt.Errorf("%.0f %% of the nonces were answered to two processes or more, want 30", 100*share)
+		return fmt.Errorf("%.0f %% of the nonces have answers of two or more processes, want 30", 100*share)
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
-// Package history records what callers of nonce stores did and were told, in
-// any number of processes, and checks that each nonce was accepted at most
-// once, never after its expiry, and never unless it was issued.
+// Package history records the calls of nonce stores and their outcomes, in any
+// number of processes. It checks that each nonce was accepted at most once, not
+// after its expiry, and only if it was issued.
 package history
 
 import (
@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An Outcome is what a caller was told.
+// An Outcome is the result of a call.
 type Outcome string
 
 const (
@@ -18,10 +18,10 @@ const (
 	Used     Outcome = "used"
 	Expired  Outcome = "expired"
 	Unknown  Outcome = "unknown"
-	Failed   Outcome = "failed" // it may or may not have happened
+	Failed   Outcome = "failed" // the call may or may not have taken effect
 )
 
-// A Kind is a call of the store.
+// A Kind names a method of the store.
 type Kind string
 
 const (
@@ -39,33 +39,33 @@ type Op struct {
 	Outcome Outcome `json:"outcome"`
 	Err     string  `json:"err,omitempty"`
 
-	// On the clock of the machine, which all processes share. For a call whose
-	// caller died, End is when that was noticed.
+	// All processes share the clock of Start and End. If the caller was killed,
+	// End is when the load noticed.
 	Start, End Instant
 
-	// Clock is the time of the caller's node when the call began, and TTL what
-	// it asked for.
+	// Clock is the time of the caller's node at the start of the call.
 	Clock time.Time
 	TTL   time.Duration
 }
 
-// A History is what callers were told, while some things broke.
+// A History holds all calls and faults of a run.
 type History struct {
 	Ops    []Op
 	Faults []Fault
 }
 
-// A Fault is when something was broken: a process, or what all of them use.
+// A Fault is the time in which a process, or something that all of them use, was
+// broken.
 type Fault struct {
 	From, To Instant
 	Process  int // or All
 }
 
-// All is instead of a process.
+// All is the Process of a fault that affects all processes.
 const All = -1
 
-// InFlight is how many calls the fault met: those that were under way, and
-// failed or had no answer by its end.
+// InFlight counts the calls that the fault hit: they ran during it, and they failed
+// or had no answer at its end.
 func (h History) InFlight(f Fault) (n int) {
 	for _, op := range h.Ops {
 		if op.Start < f.To && op.End > f.From && (op.End > f.To || op.Outcome == Failed) &&
@@ -76,10 +76,10 @@ func (h History) InFlight(f Fault) (n int) {
 	return n
 }
 
-// An Instant is in nanoseconds, of no calendar.
+// An Instant is a reading of the monotonic clock in nanoseconds.
 type Instant int64
 
-// Now is the machine's monotonic clock, the same in all processes.
+// Now reads the machine's monotonic clock, which is the same in all processes.
 func Now() Instant {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {

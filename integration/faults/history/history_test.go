@@ -9,7 +9,7 @@ import (
 
 var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
-// at is an operation on one nonce between two seconds.
+// at returns an operation on the nonce "n" between two seconds after noon.
 func at(start, end int, process int, kind history.Kind, outcome history.Outcome) history.Op {
 	return history.Op{Process: process, Kind: kind, Nonce: "n", Outcome: outcome, TTL: 10 * time.Second,
 		Start: history.Instant(start) * 1e9, End: history.Instant(end) * 1e9, Clock: noon.Add(time.Duration(start) * time.Second)}
@@ -17,7 +17,7 @@ func at(start, end int, process int, kind history.Kind, outcome history.Outcome)
 
 func of(ops ...history.Op) history.History { return history.History{Ops: ops} }
 
-func TestHistoriesAreJudged(t *testing.T) {
+func TestViolationsAreCounted(t *testing.T) {
 	issue := at(1, 1, 0, history.Issue, history.Issued)
 	spend := func(start, end, process int, outcome history.Outcome) history.Op {
 		return at(start, end, process, history.Consume, outcome)
@@ -33,17 +33,17 @@ func TestHistoriesAreJudged(t *testing.T) {
 		"accepted twice at once":              {of(issue, spend(2, 5, 1, history.Accepted), spend(3, 4, 2, history.Accepted)), 1},
 		"accepted before it was issued":       {of(at(4, 5, 0, history.Issue, history.Issued), spend(2, 3, 1, history.Accepted)), 1},
 		"accepted and never issued":           {of(spend(2, 3, 1, history.Accepted)), 1},
-		"accepted after an issue that failed": {of(at(1, 1, 0, history.Issue, history.Failed), spend(2, 3, 1, history.Accepted)), 1},
+		"accepted after a failed issue":       {of(at(1, 1, 0, history.Issue, history.Failed), spend(2, 3, 1, history.Accepted)), 1},
 		"accepted at its expiry":              {of(issue, spend(11, 12, 1, history.Accepted)), 1},
 		"accepted just before":                {of(issue, spend(10, 12, 1, history.Accepted)), 0},
 		"issued again and accepted again":     {of(issue, spend(2, 3, 1, history.Accepted), issue, spend(6, 7, 1, history.Accepted)), 1},
 		"handed out again and accepted again": {of(issue, spend(2, 3, 1, history.Accepted), again, spend(6, 7, 1, history.Accepted)), 1},
-		"a failure that took effect":          {of(issue, spend(2, 3, 1, history.Failed), spend(4, 5, 2, history.Used)), 0},
-		"a failure that did not":              {of(issue, spend(2, 3, 1, history.Failed), spend(4, 5, 2, history.Accepted)), 0},
-		"a failure that took effect later":    {of(issue, spend(2, 3, 1, history.Failed), spend(4, 5, 2, history.Unknown), spend(6, 7, 2, history.Used)), 0},
-		"rejected, and accepted later":        {of(issue, spend(2, 3, 1, history.Used), spend(4, 5, 2, history.Accepted)), 0},
-		"a failure that cannot have accepted": {of(spend(2, 3, 1, history.Failed), issue, spend(12, 13, 2, history.Accepted)), 1},
-		"a failure between two acceptances":   {of(issue, spend(2, 3, 1, history.Accepted), spend(3, 4, 1, history.Failed), spend(4, 5, 2, history.Accepted)), 1},
+		"failure that took effect":            {of(issue, spend(2, 3, 1, history.Failed), spend(4, 5, 2, history.Used)), 0},
+		"failure without effect":              {of(issue, spend(2, 3, 1, history.Failed), spend(4, 5, 2, history.Accepted)), 0},
+		"failure that took effect later":      {of(issue, spend(2, 3, 1, history.Failed), spend(4, 5, 2, history.Unknown), spend(6, 7, 2, history.Used)), 0},
+		"rejected and accepted later":         {of(issue, spend(2, 3, 1, history.Used), spend(4, 5, 2, history.Accepted)), 0},
+		"failure that cannot have accepted":   {of(spend(2, 3, 1, history.Failed), issue, spend(12, 13, 2, history.Accepted)), 1},
+		"failure between two acceptances":     {of(issue, spend(2, 3, 1, history.Accepted), spend(3, 4, 1, history.Failed), spend(4, 5, 2, history.Accepted)), 1},
 		"lost before it was on disk":          {of(issue, spend(2, 3, 1, history.Unknown)), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -54,7 +54,7 @@ func TestHistoriesAreJudged(t *testing.T) {
 	}
 }
 
-func TestASecondAcceptanceIsFoundAmongHundredsOfFailures(t *testing.T) {
+func TestSecondAcceptanceAmongFailuresIsFound(t *testing.T) {
 	ops := []history.Op{at(1, 1, 0, history.Issue, history.Issued)}
 	for range 300 {
 		ops = append(ops, at(2, 9, 1, history.Consume, history.Failed), at(2, 9, 2, history.Consume, history.Used))
@@ -65,7 +65,7 @@ func TestASecondAcceptanceIsFoundAmongHundredsOfFailures(t *testing.T) {
 	}
 }
 
-func TestASuccessorIsIssuedByItsRotation(t *testing.T) {
+func TestRotationIssuesSuccessor(t *testing.T) {
 	rotate := at(2, 3, 1, history.Rotate, history.Accepted)
 	rotate.Next = "next"
 	spend := at(4, 5, 2, history.Consume, history.Accepted)
@@ -76,7 +76,7 @@ func TestASuccessorIsIssuedByItsRotation(t *testing.T) {
 	}
 }
 
-func TestANonceIsLostThatNobodyWasAcceptedWith(t *testing.T) {
+func TestUnacceptedNonceIsLost(t *testing.T) {
 	issue := at(1, 1, 0, history.Issue, history.Issued)
 	for outcome, lost := range map[history.Outcome]int{
 		history.Accepted: 0, history.Failed: 0, history.Expired: 0, history.Used: 1, history.Unknown: 1,
@@ -87,7 +87,7 @@ func TestANonceIsLostThatNobodyWasAcceptedWith(t *testing.T) {
 	}
 }
 
-func TestAVacuousHistoryIsAnError(t *testing.T) {
+func TestVacuousHistoryIsRefused(t *testing.T) {
 	issue := at(1, 1, 0, history.Issue, history.Issued)
 	spend := at(2, 3, 1, history.Consume, history.Accepted)
 	for name, c := range map[string]struct {
@@ -95,10 +95,10 @@ func TestAVacuousHistoryIsAnError(t *testing.T) {
 		accepted int
 		vacuous  bool
 	}{
-		"contested":               {of(issue, spend, at(2, 3, 2, history.Consume, history.Used)), 1, false},
-		"by one process":          {of(issue, spend, at(2, 3, 1, history.Consume, history.Used)), 1, true},
-		"the other had no answer": {of(issue, spend, at(2, 3, 2, history.Consume, history.Failed)), 1, true},
-		"too little of it":        {of(issue, spend, at(2, 3, 2, history.Consume, history.Used)), 2, true},
+		"contested":                {of(issue, spend, at(2, 3, 2, history.Consume, history.Used)), 1, false},
+		"by one process":           {of(issue, spend, at(2, 3, 1, history.Consume, history.Used)), 1, true},
+		"other one without answer": {of(issue, spend, at(2, 3, 2, history.Consume, history.Failed)), 1, true},
+		"too few acceptances":      {of(issue, spend, at(2, 3, 2, history.Consume, history.Used)), 2, true},
 	} {
 		if err := history.Check(c.h).Vacuous(c.accepted); (err != nil) != c.vacuous {
 			t.Errorf("%s: %v", name, err)
@@ -108,10 +108,10 @@ func TestAVacuousHistoryIsAnError(t *testing.T) {
 	for fault, vacuous := range map[history.Fault]bool{
 		{From: 25e8, To: 26e8, Process: history.All}: false,
 		{From: 25e8, To: 26e8, Process: 2}:           false,
-		{From: 25e8, To: 35e8, Process: 2}:           true, // it was answered before the end
-		{From: 35e8, To: 36e8, Process: 2}:           true, // of another one only
+		{From: 25e8, To: 35e8, Process: 2}:           true, // the call had its answer before the end
+		{From: 35e8, To: 36e8, Process: 2}:           true, // only the other process has a call
 		{From: 45e8, To: 46e8, Process: history.All}: true,
-		{From: 60e8, To: 80e8, Process: history.All}: false, // it failed
+		{From: 60e8, To: 80e8, Process: history.All}: false, // the call failed
 	} {
 		h.Faults = []history.Fault{{From: 25e8, To: 26e8, Process: history.All}, fault}
 		if err := history.Check(h).Vacuous(1); (err != nil) != vacuous {
@@ -120,7 +120,7 @@ func TestAVacuousHistoryIsAnError(t *testing.T) {
 	}
 }
 
-func TestTheLongestOutageIsBetweenTwoAnswers(t *testing.T) {
+func TestLongestOutageIsMeasured(t *testing.T) {
 	ops := []history.Op{at(1, 1, 0, history.Issue, history.Issued), at(2, 3, 0, history.Consume, history.Failed),
 		at(2, 7, 0, history.Consume, history.Used), at(2, 9, 0, history.Consume, history.Used)}
 	if got := history.Check(of(ops...)).Outage; got != 6*time.Second {

@@ -16,7 +16,7 @@ func (l *Load) KillWorker(i int) error {
 		if err := w.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 			return err
 		}
-		time.Sleep(5 * time.Millisecond) // for read, to take what was answered before
+		time.Sleep(5 * time.Millisecond) // read takes the answers from before the stop
 		if fault, ok := l.kill(w); ok {
 			<-w.ended
 			l.broke(fault)
@@ -32,7 +32,7 @@ func (l *Load) KillWorker(i int) error {
 	}
 }
 
-// kill is false if w has no call in flight.
+// kill kills w and reports true, unless w has no call in flight.
 func (l *Load) kill(w *worker) (history.Fault, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -52,8 +52,8 @@ func (l *Load) broke(fault history.Fault) {
 	l.history.Faults = append(l.history.Faults, fault)
 }
 
-// Break breaks something that all workers use, while at least half of their
-// callers seem to be in a call.
+// Break calls what, which breaks something that all workers use, when at least half
+// of their callers have a call in flight.
 func (l *Load) Break(ctx context.Context, what func() error) error {
 	if err := l.busy(ctx); err != nil {
 		return err
@@ -77,12 +77,12 @@ func (l *Load) busy(ctx context.Context) error {
 		}
 		return calling >= callers/2
 	}) {
-		return fmt.Errorf("half of the callers were never in a call; the last failure: %s", l.lastFailure())
+		return fmt.Errorf("never did half of the callers have a call in flight; the last failure: %s", l.lastFailure())
 	}
 	return nil
 }
 
-// calling is how many calls w is known to have begun and not to have ended.
+// calling counts the calls that w has begun and not ended, as far as is known.
 func (w *worker) calling() (n int) {
 	for _, op := range w.pending {
 		if op.Start > 0 {

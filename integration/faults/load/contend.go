@@ -6,12 +6,12 @@ import (
 	"github.com/attesto/dpopnonce/integration/faults/history"
 )
 
-// next is what w does next: half of the nonces are contested by another worker
-// at the same time, and one call in ten replays. Who is failing gets no new
-// nonce, and tries until he is well again.
+// next returns the next task of w. Another worker gets half of the nonces at the
+// same time, and one call in ten is a replay. A worker whose last call failed gets
+// no unpresented nonce: it issues or replays until a call succeeds.
 func (l *Load) next(w *worker) task {
 	other := l.competitor(w)
-	// Who is so much faster that the other has fallen behind replays, too.
+	// A worker that is much faster than its competitor also replays.
 	behind := other != nil && len(other.waiting) > 2*other.config.Callers
 	chance := rand.IntN(10)
 	switch {
@@ -37,7 +37,7 @@ func (l *Load) next(w *worker) task {
 	return task{Kind: spending(), Nonce: nonce}
 }
 
-// spending is one of the calls that spend a nonce.
+// spending returns Consume or Rotate at random.
 func spending() history.Kind {
 	if rand.IntN(2) == 0 {
 		return history.Consume
@@ -45,7 +45,7 @@ func spending() history.Kind {
 	return history.Rotate
 }
 
-// competitor is another worker that gets answers; nil if there is none.
+// competitor returns another worker whose last call succeeded, or nil.
 func (l *Load) competitor(w *worker) *worker {
 	for _, i := range rand.Perm(len(l.workers)) {
 		if other := l.workers[i]; other != w && other.pending != nil && !other.failing {

@@ -9,21 +9,15 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"slices"
 	"sync"
-	"time"
 
 	"github.com/attesto/dpopnonce/integration/faults/history"
 )
 
-// How many nonces are kept in hand, and how many are remembered to be replayed.
 const (
-	inHand     = 2000
-	remembered = 500
+	inHand     = 2000 // unpresented nonces that a load keeps
+	remembered = 500  // presented nonces that it keeps for replays
 )
-
-// patience is how long a load may take to get anywhere.
-const patience = 90 * time.Second
 
 // A Load is a set of workers that contend for nonces until it is stopped.
 type Load struct {
@@ -35,7 +29,7 @@ type Load struct {
 	history  history.History
 	stopping bool
 	lastID   int64
-	ended    error // of a worker that was not told to end
+	ended    error // of a worker that ended by itself
 }
 
 type worker struct {
@@ -44,10 +38,10 @@ type worker struct {
 	cmd      *exec.Cmd
 	stdin    io.WriteCloser
 	tasks    *json.Encoder
-	waiting  []task               // contested: others have them, too
-	pending  map[int64]history.Op // sent and not answered; without a Start while not begun
+	waiting  []task               // nonces that another worker also gets
+	pending  map[int64]history.Op // sent and not answered; without a Start until begun
 	accepted int                  // calls
-	failing  bool                 // its last call failed
+	failing  bool                 // the last call failed
 	killed   bool
 	ended    chan struct{}
 }
@@ -68,7 +62,7 @@ func Start(configs ...Config) (*Load, error) {
 	return l, nil
 }
 
-// StartWorker starts worker i, again if it was killed.
+// StartWorker starts worker i, for the first time or after it was killed.
 func (l *Load) StartWorker(i int) error {
 	w := l.workers[i]
 	config, err := json.Marshal(w.config)
@@ -104,15 +98,15 @@ func (l *Load) StartWorker(i int) error {
 	return nil
 }
 
-// read takes what a worker says of its calls, and gives it another task for
-// each that has ended.
+// read records the answers of a worker, and sends it a new task for each call that
+// ended.
 func (l *Load) read(w *worker, stdout io.Reader) {
 	defer close(w.ended)
 	decoder := json.NewDecoder(bufio.NewReader(stdout))
 	for {
 		var a answer
 		if err := decoder.Decode(&a); err != nil {
-			break // it has ended
+			break // the worker has ended
 		}
 		a.Op.Process = w.number
 		l.mu.Lock()
@@ -133,7 +127,7 @@ func (l *Load) read(w *worker, stdout io.Reader) {
 		l.ended = fmt.Errorf("worker %d ended by itself: %v", w.number, err)
 	}
 	for _, op := range w.pending {
-		if op.Start > 0 { // nobody knows
+		if op.Start > 0 { // whether it took effect is not known
 			op.Outcome, op.End = history.Failed, history.Now()
 			l.record(w, op)
 		}
@@ -142,7 +136,7 @@ func (l *Load) read(w *worker, stdout io.Reader) {
 	l.changed.Broadcast()
 }
 
-// record keeps an operation of w, and the nonces that it leaves.
+// record adds an operation of w to the history and keeps its nonces.
 func (l *Load) record(w *worker, op history.Op) {
 	l.history.Ops = append(l.history.Ops, op)
 	w.failing = op.Outcome == history.Failed
@@ -173,62 +167,10 @@ func (l *Load) send(w *worker) {
 	t := l.next(w)
 	t.ID = l.lastID
 	w.pending[t.ID] = history.Op{}
-	_ = w.tasks.Encode(t) // it fails if the worker was killed: read notices
+	_ = w.tasks.Encode(t) // fails if the worker was killed, which read notices
 }
 
-// Accept waits until n more nonces are accepted, at least one of them by each
-// worker but those named.
-func (l *Load) Accept(ctx context.Context, n int, but ...int) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	before, missing := make([]int, len(l.workers)), 0
-	for i, w := range l.workers {
-		before[i] = w.accepted
-	}
-	var idle []int
-	if l.wait(ctx, func() bool {
-		missing, idle = n, nil
-		for i, w := range l.workers {
-			missing -= w.accepted - before[i]
-			if w.accepted == before[i] && !slices.Contains(but, i) {
-				idle = append(idle, i)
-			}
-		}
-		return missing <= 0 && len(idle) == 0 || l.ended != nil
-	}) {
-		return l.ended
-	}
-	return fmt.Errorf("after %v %d acceptances were missing, and all of workers %v; the last failure: %s",
-		patience, max(missing, 0), idle, l.lastFailure())
-}
-
-func (l *Load) lastFailure() string {
-	ops := l.history.Ops
-	for i := len(ops) - 1; i >= 0; i-- {
-		if ops[i].Err != "" {
-			return ops[i].Err
-		}
-	}
-	return "none"
-}
-
-// wait waits for a condition, with l.mu held. It is false after a timeout.
-func (l *Load) wait(ctx context.Context, condition func() bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.changed.Broadcast()
-	})
-	defer stop()
-	for !condition() && ctx.Err() == nil {
-		l.changed.Wait()
-	}
-	return condition()
-}
-
-// Stop lets the calls in flight end and returns the history.
+// Stop waits for the calls in flight, ends the workers and returns the history.
 func (l *Load) Stop() (history.History, error) {
 	l.mu.Lock()
 	l.stopping = true
@@ -252,7 +194,7 @@ func (l *Load) Stop() (history.History, error) {
 		<-w.ended
 	}
 	if !quiet {
-		return l.history, fmt.Errorf("calls were in flight %v after the last task", patience)
+		return l.history, fmt.Errorf("calls are still in flight %v after the last task", patience)
 	}
 	return l.history, l.ended
 }

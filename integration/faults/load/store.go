@@ -14,7 +14,7 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// A store is what is put to the test.
+// A store is under test: the library, or a broken one.
 type store interface {
 	Issue(ctx context.Context, ttl time.Duration) (string, error)
 	Consume(ctx context.Context, nonce string, ttl time.Duration) error
@@ -23,12 +23,12 @@ type store interface {
 
 // Open opens the database of c.
 func (c Config) Open() (*gorm.DB, error) {
-	_ = mysqldriver.SetLogger(&mysqldriver.NopLogger{}) // connections are meant to break
+	_ = mysqldriver.SetLogger(&mysqldriver.NopLogger{}) // broken connections are expected
 	dialector, ok := map[string]func(string) gorm.Dialector{
 		"postgres": postgres.Open, "mysql": mysql.Open, "sqlite": sqlite.Open,
 	}[c.Driver]
 	if !ok {
-		return nil, fmt.Errorf("no driver %q", c.Driver)
+		return nil, fmt.Errorf("unknown driver %q", c.Driver)
 	}
 	db, err := gorm.Open(dialector(c.DSN), &gorm.Config{Logger: logger.Discard})
 	if err != nil {
@@ -47,7 +47,7 @@ func (c Config) Open() (*gorm.DB, error) {
 	return db, nil
 }
 
-// Repository opens the store of c.
+// Repository opens the database of c with the library.
 func (c Config) Repository() (*dpopnonce.Repository, *gorm.DB, error) {
 	db, err := c.Open()
 	if err != nil {
@@ -66,13 +66,13 @@ func (c Config) Repository() (*dpopnonce.Repository, *gorm.DB, error) {
 	return r, db, err
 }
 
-// Stores that the checker has to catch.
+// Stores whose violations the checker has to find.
 const (
-	// GetThenDelete reads a nonce and then deletes it, and does not look how many
-	// rows that were.
+	// GetThenDelete reads a nonce and then deletes it, and ignores the count of
+	// deleted rows.
 	GetThenDelete = "get, then delete"
 
-	// NeverExpires is the library on a clock that stands still.
+	// NeverExpires is the library with a clock that stands still.
 	NeverExpires = "a clock that stands still"
 )
 

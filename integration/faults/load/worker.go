@@ -1,6 +1,6 @@
-// Package load lets processes contend for nonces and keeps the history of what
-// they were told. The program that uses it calls [RunWorker] first thing: it is
-// its own worker.
+// Package load lets processes contend for nonces and keeps the history of their
+// calls. It starts the running program again as a worker, so that the program has
+// to call [RunWorker] first.
 package load
 
 import (
@@ -18,12 +18,12 @@ import (
 	"github.com/attesto/dpopnonce/integration/faults/history"
 )
 
-// Config is how a worker reaches the store.
+// Config configures a worker and its store.
 type Config struct {
 	Driver, DSN string // "postgres", "mysql" or "sqlite"
-	Store       string // GetThenDelete or NeverExpires, in place of the library's
+	Store       string // the library, or GetThenDelete or NeverExpires
 	GroupCommit bool
-	Callers     int           // calls at once
+	Callers     int           // concurrent calls
 	Pool        int           // connections; Callers if 0
 	TTL         time.Duration // of nonces
 	Timeout     time.Duration // of a call
@@ -31,14 +31,15 @@ type Config struct {
 	Sweep       time.Duration // between sweeps; none if 0
 }
 
-// A task is a call that a worker is to make.
+// A task is a call for a worker.
 type task struct {
 	ID    int64
 	Kind  history.Kind
 	Nonce string
 }
 
-// An answer is that it has begun, and then what it was told.
+// A worker sends two answers to a task: one with the outcome begun, and one when
+// the call has ended.
 type answer struct {
 	ID int64
 	Op history.Op
@@ -48,8 +49,8 @@ const begun history.Outcome = "begun"
 
 const workerVariable = "FAULTS_WORKER"
 
-// RunWorker makes this process a worker if its parent wants it to be one, and
-// then never returns.
+// RunWorker runs a worker and exits if a load has started this process. Otherwise
+// it returns at once.
 func RunWorker() {
 	text, ok := os.LookupEnv(workerVariable)
 	if !ok {
@@ -82,22 +83,22 @@ func work(config string, in io.Reader, out io.Writer) error {
 	var calling sync.WaitGroup
 	var mu sync.Mutex
 	encoder := json.NewEncoder(out)
-	tell := func(a answer) {
+	send := func(a answer) {
 		mu.Lock()
 		defer mu.Unlock()
 		if err := encoder.Encode(a); err != nil {
-			os.Exit(1) // the parent is gone
+			os.Exit(1) // the parent has ended
 		}
 	}
 	for range c.Callers {
 		calling.Go(func() {
 			for t := range tasks {
 				op := history.Op{Kind: t.Kind, Nonce: t.Nonce, TTL: c.TTL, Outcome: begun, Start: history.Now(), Clock: c.now()}
-				tell(answer{t.ID, op})
+				send(answer{t.ID, op})
 				c.call(store, &op)
-				tell(answer{t.ID, op})
+				send(answer{t.ID, op})
 				if op.Outcome == history.Failed {
-					time.Sleep(20 * time.Millisecond) // a load, not a flood of refused connections
+					time.Sleep(20 * time.Millisecond) // limits the rate of refused connections
 				}
 			}
 		})
@@ -106,7 +107,7 @@ func work(config string, in io.Reader, out io.Writer) error {
 	for {
 		var t task
 		if err := decoder.Decode(&t); err != nil {
-			break // the parent has closed it
+			break // the parent has closed the pipe
 		}
 		tasks <- t
 	}
@@ -115,7 +116,7 @@ func work(config string, in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// call makes a call and notes what happened.
+// call makes the call of op and sets its outcome.
 func (c Config) call(s store, op *history.Op) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.Timeout)
 	defer cancel()

@@ -19,8 +19,8 @@ type MariaDB struct {
 	port int
 }
 
-// NewMariaDB makes a server, which does not run yet, with settings of the form
-// "--name=value".
+// NewMariaDB prepares a server with settings of the form "--name=value". It does
+// not start it.
 func NewMariaDB(parent string, settings ...string) (*MariaDB, error) {
 	mariadbd, err := find("MariaDB", "mariadb-server", "mariadbd")
 	if err != nil {
@@ -53,13 +53,13 @@ func NewMariaDB(parent string, settings ...string) (*MariaDB, error) {
 	return m, nil
 }
 
-// DSN reaches the server.
+// DSN returns the DSN of the server.
 func (m *MariaDB) DSN() string {
 	return fmt.Sprintf("root@tcp(127.0.0.1:%d)/dpopnonce?parseTime=true&loc=UTC&timeout=2s", m.port)
 }
 
-// Start starts the server and waits until it takes statements, which a node
-// refuses until it has what the others have: those on tables.
+// Start starts the server and waits until it executes statements on tables, which a
+// node of a cluster refuses until it has caught up.
 func (m *MariaDB) Start() error {
 	return m.start(func(ctx context.Context) error {
 		return m.Exec(ctx, "SELECT 1 FROM mysql.global_priv LIMIT 1")
@@ -83,13 +83,13 @@ func (m *MariaDB) Kill() error { return m.kill() }
 // Stop shuts the server down.
 func (m *MariaDB) Stop() { m.stop(syscall.SIGTERM) }
 
-// Galera is a cluster of MariaDB nodes that all take writes.
+// Galera is a cluster of MariaDB nodes that all accept writes.
 type Galera struct {
 	Nodes   []*MariaDB
 	address string
 }
 
-// NewGalera makes a cluster, which does not run yet.
+// NewGalera prepares a cluster. It does not start it.
 func NewGalera(parent string, nodes int) (*Galera, error) {
 	provider, err := find("Galera", "galera-4 rsync", "libgalera_smm.so")
 	if err != nil {
@@ -130,7 +130,7 @@ func NewGalera(parent string, nodes int) (*Galera, error) {
 	return g, nil
 }
 
-// Start starts all nodes: the first makes the cluster, the others join it.
+// Start starts all nodes: the first one creates the cluster, the others join it.
 func (g *Galera) Start() error {
 	for i := range g.Nodes {
 		if err := g.StartNode(i, i == 0); err != nil {
@@ -140,12 +140,12 @@ func (g *Galera) Start() error {
 	return nil
 }
 
-// StartNode starts node i, which makes a new cluster or joins the one there is.
-func (g *Galera) StartNode(i int, makes bool) error {
+// StartNode starts node i, which creates the cluster or joins it.
+func (g *Galera) StartNode(i int, creates bool) error {
 	node := g.Nodes[i]
 	plain := node.command
 	defer func() { node.command = plain }()
-	if makes {
+	if creates {
 		node.command = append(append([]string(nil), plain...), "--wsrep-new-cluster", "--wsrep-cluster-address=gcomm://")
 	} else {
 		node.command = append(append([]string(nil), plain...), "--wsrep-cluster-address="+g.address)

@@ -16,7 +16,7 @@ type PgBouncer struct {
 	port int
 }
 
-// NewPgBouncer makes a pooler in front of p, which does not run yet.
+// NewPgBouncer prepares a pooler in front of p. It does not start it.
 func NewPgBouncer(parent string, p *Postgres) (*PgBouncer, error) {
 	pgbouncer, err := find("PgBouncer", "pgbouncer", "pgbouncer")
 	if err != nil {
@@ -47,7 +47,7 @@ ignore_startup_parameters = extra_float_digits
 	return b, os.WriteFile(config, []byte(text), 0o644)
 }
 
-// DSN is the one of the README.
+// DSN returns the DSN of the pooler, with the setting that the README recommends.
 func (b *PgBouncer) DSN() string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable&default_query_exec_mode=cache_describe", b.port)
 }

@@ -19,8 +19,8 @@ type Postgres struct {
 	port int
 }
 
-// NewPostgres makes a server, which does not run yet, with settings of the form
-// "name=value".
+// NewPostgres prepares a server with settings of the form "name=value". It does not
+// start it.
 func NewPostgres(parent string, settings ...string) (*Postgres, error) {
 	p, err := preparePostgres(parent)
 	if err != nil {
@@ -65,10 +65,10 @@ func (p *Postgres) configure(settings []string) error {
 	return file.Close()
 }
 
-// NewStandby makes a server that is to be a copy of another.
+// NewStandby prepares a server without data, for CopyFrom.
 func NewStandby(parent string) (*Postgres, error) { return preparePostgres(parent) }
 
-// CopyFrom makes p, which does not run, a standby of the primary, which does.
+// CopyFrom makes p, which must not run, a standby of the running primary.
 func (p *Postgres) CopyFrom(primary *Postgres) error {
 	if err := os.RemoveAll(filepath.Join(p.dir, "data")); err != nil {
 		return err
@@ -85,24 +85,24 @@ func (p *Postgres) Set(ctx context.Context, name, value string) error {
 	return p.Exec(ctx, "SELECT pg_reload_conf()")
 }
 
-// DSN reaches the server by itself.
+// DSN returns the DSN of this server alone.
 func (p *Postgres) DSN() string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", p.port)
 }
 
-// DSNOfPair reaches whichever of the two takes writes.
+// DSNOfPair returns a DSN of the one of two servers that accepts writes.
 func DSNOfPair(a, b *Postgres) string {
 	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Host: fmt.Sprintf("127.0.0.1:%d,127.0.0.1:%d", a.port, b.port),
 		Path: "/postgres", RawQuery: "sslmode=disable&target_session_attrs=read-write&connect_timeout=2"}
 	return u.String()
 }
 
-// Start starts the server and waits until it takes connections.
+// Start starts the server and waits until it accepts connections.
 func (p *Postgres) Start() error {
 	return p.start(func(ctx context.Context) error { return p.Exec(ctx, "SELECT 1") })
 }
 
-// Exec runs a statement on a connection of its own.
+// Exec runs a statement on a new connection.
 func (p *Postgres) Exec(ctx context.Context, sql string, args ...any) error {
 	conn, err := pgx.Connect(ctx, p.DSN())
 	if err != nil {
@@ -113,7 +113,7 @@ func (p *Postgres) Exec(ctx context.Context, sql string, args ...any) error {
 	return err
 }
 
-// Query reads the one row of a query.
+// Query reads the first row of a query.
 func (p *Postgres) Query(ctx context.Context, sql string, to ...any) error {
 	conn, err := pgx.Connect(ctx, p.DSN())
 	if err != nil {
@@ -123,8 +123,8 @@ func (p *Postgres) Query(ctx context.Context, sql string, to ...any) error {
 	return conn.QueryRow(ctx, sql).Scan(to...)
 }
 
-// Kill kills every process of the server at once. What it has given to the
-// kernel to write is still written: this is no power failure.
+// Kill kills all processes of the server at once. The kernel still writes what the
+// server gave it, unlike after a loss of power.
 func (p *Postgres) Kill() error { return p.kill() }
 
 // Stop shuts the server down.

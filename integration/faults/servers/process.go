@@ -1,5 +1,5 @@
-// Package servers starts database servers of the project's own, on loopback and
-// in throw-away directories, and kills them.
+// Package servers starts and kills database servers, on loopback ports and in
+// temporary directories.
 package servers
 
 import (
@@ -19,21 +19,20 @@ import (
 	"time"
 )
 
-// startTimeout is how long a server may take to answer.
+// startTimeout is how long a server may take to become ready.
 const startTimeout = 90 * time.Second
 
-// A process is a server that runs, as the user that it wants where this process
-// is root's.
+// A process is the process of a server.
 type process struct {
 	name    string
 	dir     string
-	user    string
+	user    string // runs it if this process is root
 	command []string
 	cmd     *exec.Cmd
 	ended   chan struct{}
 }
 
-// start starts the process and waits until ready is nil.
+// start starts the process and waits until ready returns nil.
 func (p *process) start(ready func(context.Context) error) error {
 	log, err := os.OpenFile(filepath.Join(p.dir, p.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -68,14 +67,14 @@ func (p *process) start(ready func(context.Context) error) error {
 	}
 }
 
-// log is the end of the process's log.
+// log returns the end of the process's log.
 func (p *process) log() string {
 	text, _ := os.ReadFile(filepath.Join(p.dir, p.name+".log"))
 	return string(text[max(0, len(text)-1500):])
 }
 
-// kill sends SIGKILL to all that the process started, while it is stopped and
-// starts no other, and to the process, and waits for their end.
+// kill stops the process, so that it cannot start another, sends SIGKILL to it and
+// to all processes that it started, and waits until they have ended.
 func (p *process) kill() error {
 	if p.cmd == nil {
 		return nil
@@ -87,7 +86,7 @@ func (p *process) kill() error {
 	}
 	all := append(children(main), main)
 	for _, pid := range all {
-		_ = syscall.Kill(pid, syscall.SIGKILL) // gone already, perhaps
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended before
 	}
 	<-p.ended
 	for _, pid := range all {
@@ -101,7 +100,7 @@ func (p *process) kill() error {
 	return nil
 }
 
-// stop asks the process to end, and kills it if it does not.
+// stop sends the signal, and kills the process if it does not end.
 func (p *process) stop(signal os.Signal) {
 	if p.cmd == nil {
 		return
@@ -114,7 +113,7 @@ func (p *process) stop(signal os.Signal) {
 	}
 }
 
-// children are the processes that pid started, and those that they started.
+// children returns the descendants of pid.
 func children(pid int) (all []int) {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	for _, field := range strings.Fields(string(text)) {
@@ -126,20 +125,21 @@ func children(pid int) (all []int) {
 	return all
 }
 
-// alive is false for a zombie, too: it holds nothing any more.
+// alive reports whether pid runs. A zombie does not: it holds no resources.
 func alive(pid int) bool {
 	s := state(pid)
 	return s != 0 && s != 'Z'
 }
 
-// state is the letter that ps prints; 0 if there is no such process.
+// state returns the letter that ps prints, or 0 if there is no such process.
 func state(pid int) byte {
 	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, rest, _ := bytes.Cut(stat, []byte(") "))
 	return append(rest, 0)[0]
 }
 
-// as prepares a command as a user, whom the servers want not to be root.
+// as prepares a command. If this process is root, the command runs as the named
+// user, because the servers refuse to run as root.
 func as(name, dir string, command ...string) (*exec.Cmd, error) {
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = dir
@@ -169,7 +169,7 @@ func idsOf(name string) (uid, gid uint32, err error) {
 	return uint32(parsed), uint32(group), err
 }
 
-// newDir makes a directory that a server's user owns.
+// newDir creates a directory that the server's user owns.
 func newDir(parent, name, owner string) (string, error) {
 	dir, err := os.MkdirTemp(parent, name+"-")
 	if err != nil || os.Geteuid() != 0 {
@@ -182,7 +182,7 @@ func newDir(parent, name, owner string) (string, error) {
 	return dir, os.Chown(dir, int(uid), int(gid))
 }
 
-// run runs a command to its end.
+// run runs a command and waits for it.
 func run(user, dir string, command ...string) error {
 	cmd, err := as(user, dir, command...)
 	if err != nil {
@@ -194,8 +194,8 @@ func run(user, dir string, command ...string) error {
 	return nil
 }
 
-// freePort is one that nobody listens on, below those that the kernel gives to
-// clients.
+// freePort returns a port that nobody listens on, below the range of ephemeral
+// ports.
 func freePort() (int, error) {
 	for range 100 {
 		port := 10240 + rand.IntN(20000)
@@ -204,18 +204,18 @@ func freePort() (int, error) {
 			return port, l.Close()
 		}
 	}
-	return 0, errors.New("no free port")
+	return 0, errors.New("no free port found")
 }
 
-// NotInstalled is the error of a server that the machine lacks.
+// NotInstalled is the error of a server that is not installed.
 type NotInstalled struct{ Server, Package string }
 
 func (e NotInstalled) Error() string {
 	return e.Server + " is not installed: apt-get install " + e.Package
 }
 
-// find looks a program up, first where Debian has it, which is not in everybody's
-// PATH.
+// find returns the path of a program. It looks at Debian's directories first, which
+// may not be in PATH.
 func find(server, pkg, name string) (string, error) {
 	for _, pattern := range []string{"/usr/lib/postgresql/*/bin/", "/usr/lib/galera/", "/usr/sbin/", "/usr/bin/"} {
 		if found, _ := filepath.Glob(pattern + name); len(found) > 0 {
