@@ -30,7 +30,7 @@ func TestModuleRequiresLowestVersions(t *testing.T) {
 	if err := json.Unmarshal([]byte(run(t, "../..", "go", "mod", "edit", "-json")), &mod); err != nil {
 		t.Fatal(err)
 	}
-	if mod.Go != "1.20" {
+	if mod.Go != "1.21" {
 		t.Errorf("go %s", mod.Go)
 	}
 	direct := 0
@@ -76,7 +76,7 @@ func main() {
 `)
 	write(t, app, "go.mod", `module example.com/app
 
-go 1.20
+go 1.21
 
 require (
 	github.com/attesto/dpopnonce v0.0.0
@@ -109,7 +109,7 @@ replace github.com/attesto/dpopnonce => `+root+`
 }
 
 // linked matches what the application imports, and the dependencies of that.
-var linked = regexp.MustCompile(`^(example\.com/app|github\.com/attesto/dpopnonce(/dialects)?$|github\.com/google/uuid$|` +
+var linked = regexp.MustCompile(`^(example\.com/app|github\.com/attesto/dpopnonce(/dialects|/internal/\w+)?$|github\.com/google/uuid$|` +
 	`gorm\.io/(gorm|driver/postgres)|github\.com/jackc/|github\.com/jinzhu/|golang\.org/x/)`)
 
 func write(t *testing.T, dir, name, text string) {
