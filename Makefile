@@ -1,5 +1,9 @@
 # Every target of this project; `make` alone lists them.
 .DEFAULT_GOAL := help
+
+# The timeout is per package, for two cores that have other work.
+GO_TEST := go test -timeout 20m
+
 MODULES := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/node_modules/*' | sort))
 
 .PHONY: help
@@ -14,12 +18,12 @@ test: ## Vet and test every module, on throw-away PostgreSQL and MariaDB servers
 test-modules: ## The same on the servers of POSTGRES_DSN and MYSQL_DSN, as far as they are set.
 	@set -e; for module in $(MODULES); do \
 		echo "== $$module"; \
-		(cd $$module && go vet ./... && go test -race -shuffle=on ./...); \
+		(cd $$module && go vet ./... && $(GO_TEST) -race -shuffle=on ./...); \
 	done
 	@echo "== . with the newest releases of what it requires, which integration/go.mod has"
-	@cd integration && go test -race -shuffle=on github.com/attesto/dpopnonce github.com/attesto/dpopnonce/dialects github.com/attesto/dpopnonce/dpophttp
+	@cd integration && $(GO_TEST) -race -shuffle=on github.com/attesto/dpopnonce github.com/attesto/dpopnonce/dialects github.com/attesto/dpopnonce/dpophttp
 	@echo "== ./integration/sqlite/glebarez without cgo"
-	@cd integration && CGO_ENABLED=0 go test -shuffle=on ./sqlite/glebarez
+	@cd integration && CGO_ENABLED=0 $(GO_TEST) -shuffle=on ./sqlite/glebarez
 
 .PHONY: newest
 newest: ## Take the newest releases of everything into integration/go.mod.
@@ -57,6 +61,6 @@ faults: ## Kill databases, poolers, networks and processes under load, into inte
 
 .PHONY: fuzz
 fuzz: ## Fuzz the nonce check and the changesets, 30 seconds each.
-	go test -run '^$$' -fuzz FuzzWellFormed -fuzztime 30s .
-	go test -run '^$$' -fuzz FuzzIssueChangeset -fuzztime 30s .
-	go test -run '^$$' -fuzz FuzzConsumeChangeset -fuzztime 30s .
+	$(GO_TEST) -run '^$$' -fuzz FuzzWellFormed -fuzztime 30s .
+	$(GO_TEST) -run '^$$' -fuzz FuzzIssueChangeset -fuzztime 30s .
+	$(GO_TEST) -run '^$$' -fuzz FuzzConsumeChangeset -fuzztime 30s .
