@@ -3,6 +3,8 @@
 
 # The timeout is per package, for two cores that have other work.
 GO_TEST := go test -timeout 20m
+# The linter, compiled by `go run` on first use.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 MODULES := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/node_modules/*' | sort))
 
@@ -10,15 +12,23 @@ MODULES := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/node_
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+.PHONY: lint
+lint: ## Check every module with gofmt, go mod tidy, go vet and staticcheck.
+	@files=$$(gofmt -l .) || exit; [ -z "$$files" ] || { echo "not formatted with gofmt: $$files"; exit 1; }
+	@set -e; for module in $(MODULES); do \
+		echo "== $$module"; \
+		(cd $$module && go mod tidy -diff && go vet ./... && go run $(STATICCHECK) ./...); \
+	done
+
 .PHONY: test
-test: ## Vet and test every module, on throw-away PostgreSQL and MariaDB servers.
+test: ## Test every module, on throw-away PostgreSQL and MariaDB servers.
 	scripts/with-databases $(MAKE) --no-print-directory test-modules
 
 .PHONY: test-modules
 test-modules: ## The same on the servers of POSTGRES_DSN and MYSQL_DSN, as far as they are set.
 	@set -e; for module in $(MODULES); do \
 		echo "== $$module"; \
-		(cd $$module && go vet ./... && $(GO_TEST) -race -shuffle=on ./...); \
+		(cd $$module && $(GO_TEST) -race -shuffle=on ./...); \
 	done
 	@echo "== . with the newest releases of what it requires, which integration/go.mod has"
 	@cd integration && $(GO_TEST) -race -shuffle=on github.com/attesto/dpopnonce github.com/attesto/dpopnonce/internal/... github.com/attesto/dpopnonce/dialects github.com/attesto/dpopnonce/dpophttp
@@ -40,16 +50,6 @@ demo: ## Start examples/authserver and run a client through the flow, each excha
 .PHONY: e2e
 e2e: ## Try examples/authserver with oauth4webapi, in Node and in headless Chromium.
 	scripts/e2e
-
-.PHONY: check
-check: ## Check formatting, go.mod files and staticcheck in every module.
-	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not gofmt-ed: $$files"; exit 1; fi
-	@set -e; for module in $(MODULES); do \
-		echo "== $$module"; \
-		(cd $$module && go mod tidy -diff && go run $(STATICCHECK) ./...); \
-	done
-
-STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: bench
 bench: ## Measure against the same statements by hand, into integration/bench (15 minutes; BENCH=-short: two).
