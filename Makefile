@@ -3,8 +3,9 @@
 
 # The timeout is per package, for two cores that have other work.
 GO_TEST := go test -timeout 20m
-# The linter, compiled by `go run` on first use.
+# The linters, compiled by `go run` on first use.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+DEPGUARD := github.com/OpenPeeDeeP/depguard/v2/cmd/depguard@v2.3.0
 
 MODULES := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/node_modules/*' | sort))
 
@@ -13,12 +14,14 @@ help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: lint
-lint: ## Check every module with gofmt, go mod tidy, go vet and staticcheck.
+lint: ## Check every module with gofmt, go mod tidy, go vet and staticcheck, and what each package imports.
 	@files=$$(gofmt -l .) || exit; [ -z "$$files" ] || { echo "not formatted with gofmt: $$files"; exit 1; }
 	@set -e; for module in $(MODULES); do \
 		echo "== $$module"; \
 		(cd $$module && go mod tidy -diff && go vet ./... && go run $(STATICCHECK) ./...); \
 	done
+	@echo "== what each package imports"
+	@go run $(DEPGUARD) -test=false ./... || { echo ".depguard.yml lists what each package may import"; exit 1; }
 
 .PHONY: test
 test: ## Test every module, on throw-away PostgreSQL and MariaDB servers.
