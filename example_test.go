@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
+	"testing"
 	"time"
 
 	"github.com/attesto/dpopnonce"
@@ -15,11 +16,12 @@ import (
 	"gorm.io/gorm"
 )
 
-// Example is the first snippet of the README.
+// Example is the snippet of README.md.
 func Example() {
 	db, remove := exampleDB()
 	defer remove()
-	ctx := context.Background()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 
 	nonces, err := dpopnonce.NewRepository(db) // your *gorm.DB
 	if err != nil {
@@ -28,105 +30,93 @@ func Example() {
 	if err := nonces.Migrate(ctx); err != nil { // or any migration tool: nonces.Schema()
 		log.Fatal(err)
 	}
-	first, err := nonces.Issue(ctx, dpopnonce.DefaultTTL) // for a challenge
-	if err != nil {
-		log.Fatal(err)
-	}
-	for _, claim := range []string{first, first} { // the nonce of a proof that is verified otherwise
+	go nonces.SweepEvery(ctx, time.Minute) // on as many nodes as you like
+
+	// claim is the nonce of a proof, "" if it has none. Judge it last: the
+	// signature, htm, htu and ath are verified.
+	answer := func(claim string) (next string) {
 		next, err := nonces.Rotate(ctx, claim, dpopnonce.DefaultTTL)
 		switch {
 		case err == nil:
-			fmt.Println(http.StatusOK, "accepted; DPoP-Nonce for the next request:", next != "")
-		case errors.Is(err, dpopnonce.ErrRejected):
-			fmt.Println(http.StatusBadRequest, "use_dpop_nonce (401 at a resource server) with a fresh one;", err)
-		default:
-			fmt.Println(http.StatusServiceUnavailable, "no challenge, no pass")
+			fmt.Println("200, DPoP-Nonce: next")
+		case errors.Is(err, dpopnonce.ErrRejected): // 401 at a resource server
+			fmt.Println("400 use_dpop_nonce, DPoP-Nonce: next;", err)
+		default: // the store failed: no challenge, no pass
+			fmt.Println("503")
 		}
+		return next
 	}
+	first := answer("")
+	answer(first)
+	answer(first)
 	// Output:
-	// 200 accepted; DPoP-Nonce for the next request: true
-	// 400 use_dpop_nonce (401 at a resource server) with a fresh one; dpopnonce: nonce rejected: already used
+	// 400 use_dpop_nonce, DPoP-Nonce: next; dpopnonce: nonce rejected: missing
+	// 200, DPoP-Nonce: next
+	// 400 use_dpop_nonce, DPoP-Nonce: next; dpopnonce: nonce rejected: already used
 }
 
-// An application that stamps rows itself guards the update with the row's
-// state and judges by the count, as Consume does.
-func ExampleConsumeChangeset() {
+func TestREADMEShowsTheExample(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, snippet, _ := strings.Cut(string(readme), "```go\n")
+	snippet, _, found := strings.Cut(snippet, "```")
+	if !found {
+		t.Fatal("README.md has no Go snippet")
+	}
+	rest := string(source)
+	for _, line := range strings.Split(snippet, "\n") {
+		_, rest, found = strings.Cut(rest, strings.TrimSpace(line))
+		if !found {
+			t.Fatalf("not in Example, or not in this order: %s", line)
+		}
+	}
+}
+
+// An authorization server's nonces are not a resource server's: each role has
+// a repository on a table of its own.
+func ExampleNewRepository() {
 	db, remove := exampleDB()
 	defer remove()
 	ctx := context.Background()
-	nonces, err := dpopnonce.NewRepository(db)
+	as, err := dpopnonce.NewRepository(db, dpopnonce.WithTable("as_dpop_nonces"))
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := nonces.Migrate(ctx); err != nil {
-		log.Fatal(err)
-	}
-	now := time.Now()
-	row, err := nonces.Insert(ctx, dpopnonce.IssueChangeset(dpopnonce.DPoPNonce{},
-		dpopnonce.IssueAttrs{Nonce: "n-0S6_WzA2Mj", IssuedAt: now, ExpiresAt: now.Add(time.Minute)}))
+	rs, err := dpopnonce.NewRepository(db, dpopnonce.WithTable("rs_dpop_nonces"), dpopnonce.WithSweepBatch(500))
 	if err != nil {
 		log.Fatal(err)
 	}
-
-	c := dpopnonce.ConsumeChangeset(row, now)
-	if err := c.Err(); err != nil {
-		log.Fatal(err)
-	}
-	for i := 0; i < 2; i++ {
-		done := db.WithContext(ctx).Model(&dpopnonce.DPoPNonce{}).
-			Where("id = ? AND used_at IS NULL", row.ID).Updates(c.Changes())
-		if done.Error != nil {
-			log.Fatal(done.Error)
+	for _, nonces := range []*dpopnonce.Repository{as, rs} {
+		if err := nonces.Migrate(ctx); err != nil {
+			log.Fatal(err)
 		}
-		fmt.Println("accepted:", done.RowsAffected == 1)
 	}
-	fmt.Println(dpopnonce.ConsumeChangeset(c.Row(), now).Err())
-	// Output:
-	// accepted: true
-	// accepted: false
-	// dpopnonce: invalid: used_at has already been used
-}
 
-// A nonce that is spent in a transaction comes back with its rollback.
-func ExampleRepository_WithTx() {
-	db, remove := exampleDB()
-	defer remove()
-	ctx := context.Background()
-	nonces, err := dpopnonce.NewRepository(db)
+	nonce, err := as.Issue(ctx, dpopnonce.DefaultTTL)
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := nonces.Migrate(ctx); err != nil {
-		log.Fatal(err)
-	}
-	nonce, err := nonces.Issue(ctx, time.Minute)
-	if err != nil {
-		log.Fatal(err)
-	}
-
-	grant := func(outcome error) error {
-		return db.Transaction(func(tx *gorm.DB) error {
-			if err := nonces.WithTx(tx).Consume(ctx, nonce, time.Minute); err != nil {
-				return err
-			}
-			return outcome // of what the request does in the same transaction
-		})
-	}
-	fmt.Println(grant(errors.New("out of stock")))
-	fmt.Println(grant(nil))
-	fmt.Println(grant(nil))
+	fmt.Println(rs.Consume(ctx, nonce, dpopnonce.DefaultTTL))
+	fmt.Println(as.Consume(ctx, nonce, dpopnonce.DefaultTTL))
 	// Output:
-	// out of stock
+	// dpopnonce: nonce rejected: unknown
 	// <nil>
-	// dpopnonce: nonce rejected: already used
 }
 
+// exampleDB stands for the application's database: a new SQLite file.
 func exampleDB() (db *gorm.DB, remove func()) {
 	dir, err := os.MkdirTemp("", "dpopnonce")
 	if err != nil {
 		log.Fatal(err)
 	}
-	db, err = gorm.Open(sqlite.Open(filepath.Join(dir, "nonces.db")), &gorm.Config{})
+	db, err = gorm.Open(sqlite.Open("file:"+filepath.Join(dir, "nonces.db")+
+		"?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate"), &gorm.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -136,4 +126,17 @@ func exampleDB() (db *gorm.DB, remove func()) {
 		}
 		_ = os.RemoveAll(dir)
 	}
+}
+
+// exampleRepository returns a repository on a new database.
+func exampleRepository(opts ...dpopnonce.Option) (nonces *dpopnonce.Repository, remove func()) {
+	db, remove := exampleDB()
+	nonces, err := dpopnonce.NewRepository(db, opts...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := nonces.Migrate(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	return nonces, remove
 }
