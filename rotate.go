@@ -3,6 +3,7 @@ package dpopnonce
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/attesto/dpopnonce/internal/session"
@@ -65,8 +66,8 @@ func (r *Repository) rotate(c *call) error {
 	return r.consume(c)
 }
 
-// rotateByOne rotates by one statement. The successor is left out if it is in
-// the table already.
+// rotateByOne rotates by one statement, whose count of rows is the verdict. The
+// successor is left out if it is in the table already.
 func (r *Repository) rotateByOne(conn session.Conn, c *call) (outcome, err error) {
 	row, err := r.mint(c.ttl)
 	if err != nil {
@@ -75,19 +76,16 @@ func (r *Repository) rotateByOne(conn session.Conn, c *call) (outcome, err error
 	c.at, c.next = row.IssuedAt, ""
 	values := r.judging(r.newRow(&row), c.at, c.ttl)
 	values["nonce"], values["next"] = c.nonce, row.Nonce
-	var accepted, stored bool
-	var used, fresh *bool
-	if _, err := conn.Row(r.sql.Rotate, values, &accepted, &stored, &used, &fresh); err != nil {
+	rows, err := conn.Exec(r.sql.Rotate, values)
+	if err != nil {
 		return nil, err
 	}
-	if stored {
+	outcomes := [...]error{nil, ErrUsed, ErrExpired, ErrUnknown}
+	if rows < 1 || rows > 8 {
+		return nil, fmt.Errorf("SQL.Rotate of the dialect returned %d rows", rows)
+	}
+	if rows <= 4 {
 		c.next = row.Nonce
 	}
-	switch {
-	case accepted:
-		return nil, nil
-	case used == nil || fresh == nil:
-		return ErrUnknown, nil
-	}
-	return verdict{*used, *fresh}.outcome(ErrUsed), nil
+	return outcomes[(rows-1)%4], nil
 }

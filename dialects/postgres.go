@@ -72,7 +72,7 @@ func (postgres) SQL() SQL {
 			WHERE set_config('synchronous_commit', 'off', true) = 'off'`,
 
 		// What is found is as of the statement's snapshot, in which a row may look
-		// unused and fresh after another caller has won.
+		// unused and fresh after another caller has won: that is used.
 		Rotate: `
 			WITH spent AS (
 				UPDATE {table} SET used_at = @now
@@ -84,11 +84,11 @@ func (postgres) SQL() SQL {
 				ON CONFLICT (nonce) DO NOTHING
 				RETURNING 1
 			)
-			SELECT EXISTS (SELECT FROM spent), EXISTS (SELECT FROM stored), found.used, found.fresh
-			FROM (SELECT) AS one LEFT JOIN (
-				SELECT used_at IS NOT NULL AS used, {fresh} AS fresh
-				FROM {table} WHERE nonce = @nonce
-			) AS found ON NOT EXISTS (SELECT FROM spent)`,
+			SELECT FROM generate_series(1,
+				CASE WHEN EXISTS (SELECT FROM spent) THEN 1 ELSE coalesce((
+					SELECT CASE WHEN used_at IS NULL AND NOT ({fresh}) THEN 3 ELSE 2 END
+					FROM {table} WHERE nonce = @nonce), 4) END
+				+ CASE WHEN EXISTS (SELECT FROM stored) THEN 0 ELSE 4 END)`,
 
 		// An UPDATE there waits for a competing one and looks again, where the
 		// higher levels fail.
