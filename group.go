@@ -68,11 +68,20 @@ func (r *Repository) issueAll(ctx context.Context, calls []*call) error {
 	if err != nil {
 		return err
 	}
-	err = r.session.Do(ctx, func(conn session.Conn) error { return r.insertAll(conn, rows) })
+	err = r.share(ctx, func(conn session.Conn) error { return r.insertAll(conn, rows) })
 	for i, c := range calls {
 		c.next, c.Outcome = rows[i].Nonce, nil
 	}
 	return err
+}
+
+// share runs what serves many callers: one statement, or the steps of a
+// transaction.
+func (r *Repository) share(ctx context.Context, fn func(session.Conn) error) error {
+	if r.sql.Shared.Steps != nil {
+		return r.session.Transaction(ctx, fn)
+	}
+	return r.session.Do(ctx, fn)
 }
 
 // mintAll returns a new row for each call.

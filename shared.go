@@ -22,11 +22,11 @@ func (r *Repository) spendAll(ctx context.Context, calls []*call, rows []DPoPNon
 	var at time.Time
 	var all map[string]error
 	var stored bool
-	spend, strategy := r.session.Do, r.bySingle
+	strategy := r.bySingle
 	if r.sql.Shared.Steps != nil {
-		spend, strategy = r.session.Transaction, r.bySteps
+		strategy = r.bySteps
 	}
-	err := spend(ctx, func(conn session.Conn) (err error) {
+	err := r.share(ctx, func(conn session.Conn) (err error) {
 		at, all = r.now(), make(map[string]error, len(nonces))
 		for _, nonce := range nonces {
 			all[nonce] = ErrUnknown // unless the statement finds it

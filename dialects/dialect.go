@@ -55,6 +55,11 @@ const (
 
 	// Locked: nothing happened, because of a deadlock or a lock timeout.
 	Locked
+
+	// NeedsTransaction: nothing happened, because the session would not commit the
+	// statement, or refuses the isolation level; in a transaction, of another
+	// level, it can succeed.
+	NeedsTransaction
 )
 
 // For returns the dialect for what gorm.Dialector.Name returns: "postgres",

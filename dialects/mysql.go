@@ -37,7 +37,7 @@ func (mysql) SQL() SQL {
 				issued_at datetime(3) NOT NULL,
 				expires_at datetime(3) NOT NULL,
 				used_at datetime(3) NULL
-			)`,
+			) ENGINE = InnoDB`,
 			`CREATE UNIQUE INDEX /*M! IF NOT EXISTS */ {nonce_index} ON {table} (nonce)`,
 			`CREATE INDEX /*M! IF NOT EXISTS */ {expires_at_index} ON {table} (expires_at)`,
 		},
@@ -46,28 +46,25 @@ func (mysql) SQL() SQL {
 		// a row that it did not write under clientFoundRows.
 		Insert: `
 			INSERT INTO {table} (id, nonce, issued_at, expires_at)
-			VALUES (@id, @nonce, @issued_at, @expires_at)`,
+			VALUES (@id, IF(` + committed + `, @nonce, NULL), @issued_at, @expires_at)`,
 
 		// The optimizer scans small tables, and a scan locks, or waits for, the
-		// rows of other callers. Without the index, the hint is an error. The
-		// first comparison finds the row by it; the second holds where a column's
-		// collation ignores case, accents or trailing spaces.
+		// rows of other callers. Without the index, the hint is an error.
 		Consume: `
 			UPDATE {table} FORCE INDEX ({nonce_index}) SET used_at = @now
-			WHERE nonce = @nonce AND CAST(nonce AS BINARY) = @nonce
-				AND used_at IS NULL AND {fresh}`,
+			WHERE ` + sameNonce + ` AND used_at IS NULL AND {fresh} AND ` + committed + ``,
 
 		Verdict: `
 			SELECT used_at IS NOT NULL, {fresh}
 			FROM {table} FORCE INDEX ({nonce_index})
-			WHERE nonce = @nonce AND CAST(nonce AS BINARY) = @nonce`,
+			WHERE ` + sameNonce + ` AND ` + committed + ` LIMIT 1`,
 
 		// A derived table, because LIMIT may not stand in an IN; read first and
 		// joined by id, because reading the table itself would wait for locked
 		// rows.
 		Sweep: `
 			DELETE {table} FROM (
-				SELECT id FROM {table} WHERE expires_at < @now
+				SELECT id FROM {table} WHERE expires_at < @now AND ` + committed + `
 				ORDER BY expires_at LIMIT @limit FOR UPDATE SKIP LOCKED
 			) AS expired
 			STRAIGHT_JOIN {table} FORCE INDEX (PRIMARY) ON {table}.id = expired.id`,
@@ -75,20 +72,23 @@ func (mysql) SQL() SQL {
 		// This level takes no gap locks.
 		Isolation: sql.LevelReadCommitted,
 
-		// The callers compare the nonces that are returned byte for byte: a
-		// collation may match others.
+		// The nonces that are returned are compared byte for byte: a collation may
+		// match others. What is binary no connection converts, and a LIMIT overrides
+		// sql_select_limit.
 		Shared: &Shared{
 			Issue: `
 				INSERT INTO {table} (id, nonce, issued_at, expires_at)
 				VALUES @rows`,
 			Verdicts: `
-				SELECT nonce, used_at IS NOT NULL, {fresh}
-				FROM {table} FORCE INDEX ({nonce_index}) WHERE nonce IN @nonces`,
+				SELECT CAST(CONVERT(nonce USING utf8mb4) AS BINARY), used_at IS NOT NULL, {fresh}
+				FROM {table} FORCE INDEX ({nonce_index}) WHERE nonce IN @nonces
+				LIMIT 1000000`,
 			Steps: &Steps{
 				Lock: `
-					SELECT nonce, id FROM {table} FORCE INDEX ({nonce_index})
+					SELECT CAST(CONVERT(nonce USING utf8mb4) AS BINARY), CAST(CONVERT(id USING utf8mb4) AS BINARY)
+					FROM {table} FORCE INDEX ({nonce_index})
 					WHERE nonce IN @nonces AND used_at IS NULL AND {fresh}
-					ORDER BY nonce FOR UPDATE SKIP LOCKED`,
+					ORDER BY nonce LIMIT 1000000 FOR UPDATE SKIP LOCKED`,
 				Consume: `
 					UPDATE {table} FORCE INDEX (PRIMARY) SET used_at = @now
 					WHERE id IN @locked AND used_at IS NULL AND {fresh}`,
@@ -97,6 +97,20 @@ func (mysql) SQL() SQL {
 	}
 }
 
+const (
+	// sameNonce finds the row by its index, and then compares bytes: a collation
+	// may ignore case, accents or trailing spaces, and the column and the
+	// connection may have any character set.
+	sameNonce = `nonce = @nonce
+		AND CAST(CONVERT(nonce USING utf8mb4) AS BINARY) = CAST(CONVERT(@nonce USING utf8mb4) AS BINARY)`
+
+	// committed is true where the statement is committed by itself, or by the
+	// transaction that it is known to be in. Elsewhere it is an error, 1690: under
+	// autocommit = 0, and after a COMMIT under completion_type = CHAIN, a
+	// connection is in a transaction that nobody commits.
+	committed = `EXP(IF(@inside OR @@autocommit /*M! AND NOT @@in_transaction */, 0, 710))`
+)
+
 func (mysql) Fault(err error) (Fault, string) {
 	number, text := mysqlError(err)
 	switch number {
@@ -104,8 +118,12 @@ func (mysql) Fault(err error) (Fault, string) {
 		return Serialization, ""
 	case 1213, 1205: // ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT
 		return Locked, ""
-	case 1062: // ER_DUP_ENTRY, for key 'PRIMARY' or 'table.PRIMARY' where it is the id
-		if strings.HasSuffix(text, "'PRIMARY'") || strings.HasSuffix(text, ".PRIMARY'") {
+	case 1690, 1568: // ER_DATA_OUT_OF_RANGE: see committed; ER_CANT_CHANGE_TX_CHARACTERISTICS
+		return NeedsTransaction, ""
+	case 1665: // ER_BINLOG_STMT_MODE_AND_ROW_ENGINE
+		return NeedsTransaction, "the binary log refuses READ COMMITTED: set binlog_format to MIXED or ROW"
+	case 1062: // ER_DUP_ENTRY
+		if key := lastQuoted(text); key == "PRIMARY" || strings.HasSuffix(key, ".PRIMARY") {
 			return DuplicateKey, ""
 		}
 		return DuplicateNonce, ""
@@ -115,6 +133,16 @@ func (mysql) Fault(err error) (Fault, string) {
 		return Exists, ""
 	}
 	return Other, ""
+}
+
+// lastQuoted returns what text has between its last two quotation marks: the
+// key, in every language of the server's messages.
+func lastQuoted(text string) string {
+	end := strings.LastIndexByte(text, '\'')
+	if end < 0 {
+		return ""
+	}
+	return text[strings.LastIndexByte(text[:end], '\'')+1 : end]
 }
 
 // mysqlError returns the number and text of the first *mysql.MySQLError in

@@ -21,8 +21,10 @@ import (
 // the ttl to now plus the tolerance. Its bounds are whole seconds, so that an
 // instant that somebody stored with a fraction counts as floored.
 //
-// A nonce must be matched byte for byte, whatever the column's collation. White
-// space counts as one blank. A `?` may not appear.
+// Every statement may name @inside: whether it is in a transaction that somebody
+// commits. @@name is a variable of the database. A nonce must be matched byte
+// for byte, whatever the column's collation. White space counts as one blank. A
+// `?` may not appear.
 type SQL struct {
 	// Quote encloses a name; "\"" if it is empty.
 	Quote string
@@ -175,7 +177,7 @@ func (s SQL) Texts() (texts []string) {
 
 var (
 	gap   = regexp.MustCompile(`\{\w+\}`)
-	value = regexp.MustCompile(`@\w+`)
+	value = regexp.MustCompile(`@@?\w+`)
 	blank = regexp.MustCompile(`\s+`)
 )
 
@@ -210,7 +212,7 @@ func fill(text *string, names map[string]string, values string, required bool) (
 		return name
 	})
 	for _, v := range value.FindAllString(*text, -1) {
-		if !strings.Contains(" "+values+" ", " "+v[1:]+" ") && err == nil {
+		if !strings.HasPrefix(v, "@@") && !strings.Contains(" inside "+values+" ", " "+v[1:]+" ") && err == nil {
 			err = fmt.Errorf("unknown value %s", v)
 		}
 	}

@@ -27,7 +27,7 @@ func (c Conn) InTransaction() bool {
 
 // Exec runs a statement and returns how many rows it changed.
 func (c Conn) Exec(sql string, values Values) (int64, error) {
-	b, err := c.session.bind(sql, values)
+	b, err := c.bind(sql, values)
 	if err != nil {
 		return 0, err
 	}
@@ -50,7 +50,7 @@ func (c Conn) Row(sql string, values Values, dest ...any) (found bool, err error
 
 // Rows runs a statement and calls each with what scans a row, for all rows.
 func (c Conn) Rows(sql string, values Values, each func(scan func(dest ...any) error) error) error {
-	b, err := c.session.bind(sql, values)
+	b, err := c.bind(sql, values)
 	if err != nil {
 		return err
 	}
@@ -99,9 +99,9 @@ func (c Conn) fresh() *gorm.DB {
 	return db
 }
 
-// transaction runs fn in a transaction, or as it is where there may be one of
-// the caller's.
-func (s *Session) transaction(ctx context.Context, fn func(Conn) error) error {
+// transaction runs fn in a transaction of a level, or as it is where there may
+// be one of the caller's.
+func (s *Session) transaction(ctx context.Context, level sql.IsolationLevel, fn func(Conn) error) error {
 	if s.InTransaction {
 		return s.plain(ctx, fn)
 	}
@@ -112,7 +112,7 @@ func (s *Session) transaction(ctx context.Context, fn func(Conn) error) error {
 		resolve(db)
 	}
 	return db.Transaction(func(tx *gorm.DB) error { return fn(Conn{s, ctx, tx}) },
-		&sql.TxOptions{Isolation: s.isolation})
+		&sql.TxOptions{Isolation: level})
 }
 
 // plain runs fn as it is, each statement by itself.

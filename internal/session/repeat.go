@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"math/rand"
@@ -10,21 +11,19 @@ import (
 	"github.com/attesto/dpopnonce/dialects"
 )
 
-// How often a statement is repeated that met a deadlock or a lock timeout, and
-// one that was not sent.
+// How often a statement is repeated that met a deadlock or a lock timeout, one
+// that was not sent, and one that the session refused as it was.
 const (
-	maxLocked = 10
-	maxUnsent = 3
+	maxLocked  = 10
+	maxUnsent  = 3
+	maxRefused = 3
 )
-
-// A runner runs statements.
-type runner func(context.Context, func(Conn) error) error
 
 // Do runs fn, each statement by itself, and runs it again where the database
 // says that nothing happened: in a transaction then, of a level that cannot fail
 // to serialize. In a caller's transaction nothing is repeated.
 func (s *Session) Do(ctx context.Context, fn func(Conn) error) error {
-	return s.repeat(ctx, s.plain, s.transaction, fn)
+	return s.repeat(ctx, fn, false, true)
 }
 
 // Transaction is Do with the first run in a transaction. The UPDATE that accepts
@@ -32,27 +31,32 @@ func (s *Session) Do(ctx context.Context, fn func(Conn) error) error {
 // transaction back without an error if a statement is prepared next. What
 // follows is then a transaction of its own, and COMMIT succeeds.
 func (s *Session) Transaction(ctx context.Context, fn func(Conn) error) error {
-	return s.repeat(ctx, s.transaction, s.transaction, fn)
+	return s.repeat(ctx, fn, true, true)
 }
 
 // DDL is Do without a transaction. Other nodes may run the same at once, which
 // databases find out late.
 func (s *Session) DDL(ctx context.Context, fn func(Conn) error) error {
-	return s.repeat(ctx, s.plain, s.plain, fn)
+	return s.repeat(ctx, fn, false, false)
 }
 
-func (s *Session) repeat(ctx context.Context, first, again runner, fn func(Conn) error) error {
+// repeat runs fn, the first time and again, in a transaction or not.
+func (s *Session) repeat(ctx context.Context, fn func(Conn) error, first, again bool) error {
 	// GORM's prepared statements pass the error of a context to all that wait for
 	// the same statement: one that has ended must not reach them.
 	err := ctx.Err()
-	if err == nil {
-		err = first(ctx, fn)
-	}
 	var done repetitions
-	for err != nil && s.again(ctx, err, &done) {
-		err = again(ctx, fn)
+	for inTransaction := first; err == nil || s.again(ctx, err, &done); inTransaction = again {
+		if inTransaction {
+			err = s.transaction(ctx, done.level(s.isolation), fn)
+		} else {
+			err = s.plain(ctx, fn)
+		}
+		if err == nil {
+			return nil
+		}
 	}
-	if ended := ctx.Err(); err != nil && ended != nil && !errors.Is(err, ended) {
+	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
 		err = &endedError{ended, err} // whatever the driver made of it
 	}
 	return err
@@ -66,7 +70,20 @@ func (e *endedError) Unwrap() []error { return []error{e.ended, e.err} }
 
 // repetitions counts those of one run, by cause where they are bounded.
 type repetitions struct {
-	all, locked, unsent int
+	all, locked, unsent, refused int
+}
+
+// level returns the isolation level of the next run: the one of choice, which a
+// server's binary log may refuse, then REPEATABLE READ, which it does not, then
+// the session's own, for a connection that is in a transaction already.
+func (r repetitions) level(choice sql.IsolationLevel) sql.IsolationLevel {
+	switch r.refused {
+	case 0:
+		return choice
+	case 1:
+		return sql.LevelRepeatableRead
+	}
+	return sql.LevelDefault
 }
 
 // again reports whether to repeat what ended with err, after a pause.
@@ -78,6 +95,9 @@ func (s *Session) again(ctx context.Context, err error, done *repetitions) bool 
 	switch fault, _ := s.dialect.Fault(err); {
 	case fault == dialects.Serialization:
 		return pause(ctx, done.all)
+	case fault == dialects.NeedsTransaction:
+		done.refused++
+		return done.refused <= maxRefused
 	case fault == dialects.Locked, fault == dialects.Exists:
 		done.locked++
 		return done.locked <= maxLocked && pause(ctx, done.all)

@@ -21,30 +21,39 @@ type statement struct {
 	names []string
 }
 
-var valueName = regexp.MustCompile(`@\w+`)
+// valueName also matches @@name, a variable of the database, which stays text.
+var valueName = regexp.MustCompile(`@@?\w+`)
 
-func parse(sql string) statement {
-	s := statement{texts: valueName.Split(sql, -1)}
-	for _, name := range valueName.FindAllString(sql, -1) {
-		s.names = append(s.names, name[1:])
+func parse(sql string) (s statement) {
+	begin := 0
+	for _, at := range valueName.FindAllStringIndex(sql, -1) {
+		if name := sql[at[0]:at[1]]; name[1] != '@' {
+			s.texts = append(s.texts, sql[begin:at[0]])
+			s.names = append(s.names, name[1:])
+			begin = at[1]
+		}
 	}
+	s.texts = append(s.texts, sql[begin:])
 	return s
 }
 
 // bind returns a statement with its values, in order.
-func (s *Session) bind(sql string, values Values) (bound, error) {
-	st, ok := s.statements[sql]
+func (c Conn) bind(sql string, values Values) (bound, error) {
+	st, ok := c.session.statements[sql]
 	if !ok {
 		return bound{}, fmt.Errorf("unknown statement %q", sql)
 	}
 	b := bound{texts: st.texts, values: make([]any, len(st.names))}
 	for i, name := range st.names {
 		v, ok := values[name]
+		if name == "inside" {
+			v, ok = c.InTransaction(), true
+		}
 		if !ok {
 			return b, fmt.Errorf("no value for @%s", name)
 		}
-		if list, ok := v.([]string); ok && s.list != nil {
-			v = s.list(list)
+		if list, ok := v.([]string); ok && c.session.list != nil {
+			v = c.session.list(list)
 		}
 		b.values[i] = v
 	}
