@@ -39,7 +39,7 @@ func (r *Repository) consume(c *call) error { return c.run(r.session.Do, r.spend
 // spend accepts a nonce or finds out why not.
 func (r *Repository) spend(conn session.Conn, c *call) (outcome, err error) {
 	c.at = r.now()
-	rows, err := conn.Exec(r.sql.Consume, r.judging(session.Values{"nonce": c.nonce}, c.at, c.ttl))
+	rows, err := conn.Exec(r.sql.Consume, r.judging(c.at, c.ttl, "nonce", c.nonce))
 	switch {
 	case err != nil:
 		return nil, err

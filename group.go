@@ -97,7 +97,7 @@ func (r *Repository) mintAll(calls []*call) (rows []DPoPNonce, err error) {
 
 // insertAll inserts all rows or none.
 func (r *Repository) insertAll(conn session.Conn, rows []DPoPNonce) error {
-	n, err := conn.Exec(r.sql.Shared.Issue, r.newRows(session.Values{}, rows))
+	n, err := conn.Exec(r.sql.Shared.Issue, r.newRows(rows))
 	if fault, _ := r.dialect.Fault(err); err != nil && fault != dialects.DuplicateNonce {
 		return err
 	}
@@ -107,14 +107,13 @@ func (r *Repository) insertAll(conn session.Conn, rows []DPoPNonce) error {
 	return nil
 }
 
-// newRows adds to values those of an INSERT of rows.
-func (r *Repository) newRows(values session.Values, rows []DPoPNonce) session.Values {
+// newRows returns the values of an INSERT of rows.
+func (r *Repository) newRows(rows []DPoPNonce) session.Values {
 	ids, nexts := make([]string, len(rows)), make([]string, len(rows))
 	for i, row := range rows {
 		ids[i], nexts[i] = row.ID.String(), row.Nonce
 	}
 	issued, expires := r.dialect.Instant(rows[0].IssuedAt), r.dialect.Instant(rows[0].ExpiresAt)
-	values["ids"], values["nexts"], values["issued_at"], values["expires_at"] = ids, nexts, issued, expires
-	values["rows"] = session.Rows{ids, nexts, issued, expires}
-	return values
+	return session.Values{"ids", ids, "nexts", nexts, "issued_at", issued, "expires_at", expires,
+		"rows", session.Rows{ids, nexts, issued, expires}}
 }

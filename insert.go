@@ -73,10 +73,6 @@ func (r *Repository) insert(conn session.Conn, sql string, row *DPoPNonce) (inse
 
 // newRow are the values of an INSERT.
 func (r *Repository) newRow(row *DPoPNonce) session.Values {
-	return session.Values{
-		"id":         row.ID.String(),
-		"nonce":      row.Nonce,
-		"issued_at":  r.dialect.Instant(row.IssuedAt),
-		"expires_at": r.dialect.Instant(row.ExpiresAt),
-	}
+	return session.Values{"id", row.ID.String(), "nonce", row.Nonce,
+		"issued_at", r.dialect.Instant(row.IssuedAt), "expires_at", r.dialect.Instant(row.ExpiresAt)}
 }

@@ -74,9 +74,8 @@ func (r *Repository) rotateByOne(conn session.Conn, c *call) (outcome, err error
 		return nil, err
 	}
 	c.at, c.next = row.IssuedAt, ""
-	values := r.judging(r.newRow(&row), c.at, c.ttl)
-	values["nonce"], values["next"] = c.nonce, row.Nonce
-	rows, err := conn.Exec(r.sql.Rotate, values)
+	rows, err := conn.Exec(r.sql.Rotate, r.judging(c.at, c.ttl, "nonce", c.nonce, "next", row.Nonce, "id", row.ID.String(),
+		"issued_at", r.dialect.Instant(row.IssuedAt), "expires_at", r.dialect.Instant(row.ExpiresAt)))
 	if err != nil {
 		return nil, err
 	}

@@ -35,13 +35,13 @@ func (r *Repository) now() time.Time { return wholeSecond(r.clock()) }
 // in whole seconds. Databases judge it, in the form that dialects.SQL documents:
 // no stored instant is compared in Go.
 
-// judging adds to values what a statement needs to judge nonces by the rule.
-func (r *Repository) judging(values session.Values, now time.Time, ttl time.Duration) session.Values {
-	values["now"] = r.dialect.Instant(now)
-	values["next_second"] = r.dialect.Instant(now.Add(time.Second))
-	values["oldest"] = r.dialect.Instant(now.Add(-ttl))
-	values["too_new"] = r.dialect.Instant(now.Add(Tolerance + time.Second))
-	return values
+// judging returns values, and what a statement needs to judge nonces by the rule.
+func (r *Repository) judging(now time.Time, ttl time.Duration, values ...any) session.Values {
+	return append(append(make(session.Values, 0, len(values)+8), values...),
+		"now", r.dialect.Instant(now),
+		"next_second", r.dialect.Instant(now.Add(time.Second)),
+		"oldest", r.dialect.Instant(now.Add(-ttl)),
+		"too_new", r.dialect.Instant(now.Add(Tolerance+time.Second)))
 }
 
 // A verdict is what a statement says of one nonce in the table.

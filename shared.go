@@ -31,9 +31,9 @@ func (r *Repository) spendAll(ctx context.Context, calls []*call, rows []DPoPNon
 		for _, nonce := range nonces {
 			all[nonce] = ErrUnknown // unless the statement finds it
 		}
-		values := r.judging(session.Values{"nonces": nonces}, at, calls[0].ttl)
+		values := r.judging(at, calls[0].ttl, "nonces", nonces)
 		if len(rows) > 0 {
-			r.newRows(values, rows)
+			values = append(values, r.newRows(rows)...)
 		}
 		stored, err = strategy(conn, values, all, rows)
 		return err
@@ -110,8 +110,7 @@ func (r *Repository) bySteps(conn session.Conn, values session.Values, all map[s
 	if err != nil || steps.Consume == "" || len(locked) == 0 {
 		return true, err
 	}
-	values["locked"] = locked
-	n, err := conn.Exec(steps.Consume, values)
+	n, err := conn.Exec(steps.Consume, append(values, "locked", locked))
 	if err == nil && n != int64(len(locked)) {
 		err = batch.ErrAlone
 	}

@@ -44,13 +44,15 @@ func (postgres) SQL() SQL {
 			VALUES (@id, @nonce, @issued_at, @expires_at)
 			ON CONFLICT (nonce) DO NOTHING`,
 
+		// The second comparison is of bytes: citext and some collations ignore case.
 		Consume: `
 			UPDATE {table} SET used_at = @now
-			WHERE nonce = @nonce AND used_at IS NULL AND {fresh}`,
+			WHERE nonce = @nonce AND nonce::text COLLATE "C" = @nonce
+				AND used_at IS NULL AND {fresh}`,
 
 		Verdict: `
 			SELECT used_at IS NOT NULL, {fresh}
-			FROM {table} WHERE nonce = @nonce`,
+			FROM {table} WHERE nonce = @nonce AND nonce::text COLLATE "C" = @nonce`,
 
 		// The array makes the planner go to the rows, in their order on disk; IN
 		// (SELECT ...) scanned the whole table. A row that changed since has
@@ -76,7 +78,8 @@ func (postgres) SQL() SQL {
 		Rotate: `
 			WITH spent AS (
 				UPDATE {table} SET used_at = @now
-				WHERE nonce = @nonce AND used_at IS NULL AND {fresh}
+				WHERE nonce = @nonce AND nonce::text COLLATE "C" = @nonce
+					AND used_at IS NULL AND {fresh}
 				RETURNING 1
 			), stored AS (
 				INSERT INTO {table} (id, nonce, issued_at, expires_at)
@@ -87,7 +90,7 @@ func (postgres) SQL() SQL {
 			SELECT FROM generate_series(1,
 				CASE WHEN EXISTS (SELECT FROM spent) THEN 1 ELSE coalesce((
 					SELECT CASE WHEN used_at IS NULL AND NOT ({fresh}) THEN 3 ELSE 2 END
-					FROM {table} WHERE nonce = @nonce), 4) END
+					FROM {table} WHERE nonce = @nonce AND nonce::text COLLATE "C" = @nonce), 4) END
 				+ CASE WHEN EXISTS (SELECT FROM stored) THEN 0 ELSE 4 END)`,
 
 		// An UPDATE there waits for a competing one and looks again, where the
@@ -103,7 +106,7 @@ func (postgres) SQL() SQL {
 				ON CONFLICT (nonce) DO NOTHING`,
 			List: textArray,
 			Verdicts: `
-				SELECT nonce, used_at IS NOT NULL, {fresh}
+				SELECT nonce::text, used_at IS NOT NULL, {fresh}
 				FROM {table} WHERE nonce = ANY (@nonces::text[])`,
 			Single: &Single{
 				Consume: `WITH ` + spendAll + verdictAll,
@@ -131,14 +134,15 @@ const (
 			WHERE id = ANY (ARRAY(
 				SELECT id FROM {table}
 				WHERE nonce = ANY ((SELECT nonces FROM asked)::text[]) AND used_at IS NULL AND {fresh}
+					AND nonce::text COLLATE "C" IN (SELECT unnest(nonces) FROM asked)
 				ORDER BY nonce FOR UPDATE SKIP LOCKED))
 			AND used_at IS NULL
-			RETURNING nonce
+			RETURNING nonce::text
 		)`
 	verdictAll = `
 		SELECT nonce, true, NULL::boolean, NULL::boolean FROM spent
 		UNION ALL
-		SELECT nonce, false, used_at IS NOT NULL, {fresh} FROM {table}
+		SELECT nonce::text, false, used_at IS NOT NULL, {fresh} FROM {table}
 		WHERE nonce = ANY ((SELECT nonces FROM asked)::text[])
 			AND (SELECT count(*) FROM spent) < (SELECT cardinality(nonces) FROM asked)`
 )

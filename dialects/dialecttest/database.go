@@ -38,7 +38,8 @@ type database struct {
 	dialect abilities // of the library's dialect for it, not of one that the options select
 
 	dropIndex  string                        // format for the names of an index and its table; "" needs only the index
-	ignoreCase []string                      // SQL that makes the collation of the nonce column ignore case
+	ignoreCase []string                      // SQL that makes the nonce column of table %[1]s ignore case
+	afterwards string                        // SQL that removes what is left of it
 	schema     func(*testing.T, *env) string // returns a schema to put a table in
 	fraction   string                        // time layout in which a UTC instant with a fraction is stored
 	boundText  string                        // SQL that returns an instant as the driver bound it; "" if that is always UTC
@@ -50,7 +51,12 @@ type database struct {
 
 var databases = map[string]database{
 	"postgres": {
-		abilities:         rowLocks | freeSerializable | storedFractions | schemas | insertNeedsIndex,
+		abilities: rowLocks | collations | freeSerializable | storedFractions | schemas | insertNeedsIndex,
+		ignoreCase: []string{
+			"CREATE COLLATION %[1]s_ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+			"ALTER TABLE %[1]s ALTER COLUMN nonce TYPE varchar(255) COLLATE %[1]s_ci",
+		},
+		afterwards:        "DROP COLLATION %[1]s_ci",
 		dialect:           oneStatementRotate,
 		schema:            newSchema,
 		fraction:          "2006-01-02 15:04:05.00+00",
@@ -61,8 +67,8 @@ var databases = map[string]database{
 	"sqlite": {
 		abilities: collations | storedFractions | schemas | insertNeedsIndex,
 		ignoreCase: []string{
-			"DROP TABLE ?",
-			`CREATE TABLE ? (id TEXT PRIMARY KEY, nonce TEXT NOT NULL COLLATE NOCASE,
+			"DROP TABLE %[1]s",
+			`CREATE TABLE %[1]s (id TEXT PRIMARY KEY, nonce TEXT NOT NULL COLLATE NOCASE,
 				issued_at datetime NOT NULL, expires_at datetime NOT NULL, used_at datetime)`,
 		},
 		schema:   func(*testing.T, *env) string { return "main" },
@@ -72,7 +78,7 @@ var databases = map[string]database{
 		abilities: rowLocks | collations | storedFractions | schemas | lockThenUpdate,
 		dropIndex: "DROP INDEX %s ON %s",
 		ignoreCase: []string{
-			"ALTER TABLE ? MODIFY nonce varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL",
+			"ALTER TABLE %[1]s MODIFY nonce varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL",
 		},
 		schema:            func(_ *testing.T, e *env) string { return e.db.Migrator().CurrentDatabase() },
 		fraction:          "2006-01-02 15:04:05.00",

@@ -3,18 +3,19 @@ package dialecttest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/attesto/dpopnonce"
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 )
 
 var matchingCases = []testCase{
 	{name: "matches a nonce byte for byte", run: matchesBytes},
 	{name: "matches byte for byte under any collation", run: matchesBytesUnderCollation, needs: collations},
+	{name: "matches shared nonces byte for byte", run: matchesSharedBytes, needs: collations | groupCommit},
 	{name: "accepts a nonce of 255 characters", run: longestNonce},
 	{name: "refuses malformed nonces without a statement", run: malformedSendNothing},
 	{name: "refuses malformed nonces in a usable transaction", run: malformedInTransaction},
@@ -34,11 +35,56 @@ func matchesBytes(t *testing.T, e *env) {
 }
 
 func matchesBytesUnderCollation(t *testing.T, e *env) {
+	ignoresCase(t, e)
+	matchesBytes(t, e)
+	for _, like := range likeABCDEF {
+		_, err := e.Rotate(ctx, like, time.Minute)
+		wantIs(t, err, dpopnonce.ErrUnknown)
+	}
+}
+
+// ignoresCase makes the nonce column take one spelling for another.
+func ignoresCase(t *testing.T, e *env) {
+	t.Helper()
+	if e.afterwards != "" {
+		t.Cleanup(func() {
+			wantIs(t, e.exec("DROP TABLE "+e.table), nil)
+			wantIs(t, e.exec(fmt.Sprintf(e.afterwards, e.table)), nil)
+		})
+	}
 	for _, sql := range e.ignoreCase {
-		wantIs(t, e.exec(sql, clause.Table{Name: e.table}), nil)
+		wantIs(t, e.exec(fmt.Sprintf(sql, e.table)), nil)
 	}
 	migrate(t, e.Repository)
-	matchesBytes(t, e)
+}
+
+// matchesSharedBytes presents other spellings beside the nonces themselves.
+func matchesSharedBytes(t *testing.T, e *env) {
+	ignoresCase(t, e)
+	r := e.repository(t, e.db, dpopnonce.WithGroupCommit())
+	connect(t, e.db)
+	const n = 48
+	nonce := func(i int) string { return fmt.Sprintf("abcDEF-%d", i) }
+	for i := 0; i < n; i++ {
+		e.store(t, nonce(i), noon, noon.Add(time.Minute))
+	}
+	for i, err := range race(2*n, func(i int) error {
+		presented := nonce(i / 2)
+		if i%2 == 0 {
+			presented = strings.ToUpper(presented)
+		}
+		if i%4 < 2 {
+			return r.Consume(ctx, presented, time.Minute)
+		}
+		_, err := r.Rotate(ctx, presented, time.Minute)
+		return err
+	}) {
+		if i%2 == 0 {
+			wantIs(t, err, dpopnonce.ErrUnknown)
+		} else {
+			wantIs(t, err, nil)
+		}
+	}
 }
 
 func longestNonce(t *testing.T, e *env) {

@@ -23,8 +23,10 @@ func (l quietLogger) LogMode(level logger.LogLevel) logger.Interface {
 }
 
 func (l quietLogger) Trace(ctx context.Context, begin time.Time, fc func() (string, int64), err error) {
-	if fault, _ := l.dialect.Fault(err); fault != dialects.Other || errors.Is(err, driver.ErrBadConn) {
-		err = nil
+	if err != nil {
+		if fault, _ := l.dialect.Fault(err); fault != dialects.Other || errors.Is(err, driver.ErrBadConn) {
+			err = nil
+		}
 	}
 	l.Interface.Trace(ctx, begin, fc, err)
 }

@@ -7,9 +7,19 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// Values are what a statement binds, by the names that it gives them. A []string
-// is a list.
-type Values map[string]any
+// Values are what a statement binds: the name that it gives a value, the value,
+// and so on. A []string is a list.
+type Values []any
+
+// get returns the value of a name.
+func (v Values) get(name string) (any, error) {
+	for i := 0; i < len(v); i += 2 {
+		if v[i] == name {
+			return v[i+1], nil
+		}
+	}
+	return nil, fmt.Errorf("no value for @%s", name)
+}
 
 // Rows is a value for an INSERT ... VALUES of many rows, by columns: a list has a
 // value for each row, and the first column is one; other values are all rows'.
@@ -45,12 +55,13 @@ func (c Conn) bind(sql string, values Values) (bound, error) {
 	}
 	b := bound{texts: st.texts, values: make([]any, len(st.names))}
 	for i, name := range st.names {
-		v, ok := values[name]
 		if name == "inside" {
-			v, ok = c.InTransaction(), true
+			b.values[i] = c.InTransaction()
+			continue
 		}
-		if !ok {
-			return b, fmt.Errorf("no value for @%s", name)
+		v, err := values.get(name)
+		if err != nil {
+			return b, err
 		}
 		if list, ok := v.([]string); ok && c.session.list != nil {
 			v = c.session.list(list)
@@ -71,17 +82,17 @@ type bound struct {
 func (b bound) Build(to clause.Builder) {
 	for i, text := range b.texts {
 		if i > 0 {
-			add(to, b.values[i-1])
+			add(to, b.values[i-1:i])
 		}
 		_, _ = to.WriteString(text) // into memory
 	}
 }
 
-// add writes one value.
-func add(to clause.Builder, value any) {
-	columns, ok := value.(Rows)
+// add writes one value, in the slice that it is in: a new one would be allocated.
+func add(to clause.Builder, value []any) {
+	columns, ok := value[0].(Rows)
 	if !ok {
-		to.AddVar(to, value)
+		to.AddVar(to, value...)
 		return
 	}
 	for i := range columns[0].([]string) {
