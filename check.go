@@ -38,6 +38,6 @@ func (r *Repository) check(conn session.Conn, c *call) (outcome, err error) {
 
 // look reads the verdict on a nonce, and reports whether it is in the table.
 func (r *Repository) look(conn session.Conn, nonce string, now time.Time, ttl time.Duration) (v verdict, found bool, err error) {
-	found, err = conn.Row(r.sql.Verdict, r.judging(now, ttl, "nonce", nonce), &v.used, &v.fresh)
+	found, err = conn.Row(r.sql.Verdict, r.judging(now, ttl, "nonce", nonce), &v.used, &v.fresh, &v.id)
 	return v, found, err
 }

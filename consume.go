@@ -2,6 +2,7 @@ package dpopnonce
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -34,7 +35,29 @@ func (r *Repository) Consume(ctx context.Context, nonce string, ttl time.Duratio
 	})
 }
 
-func (r *Repository) consume(c *call) error { return c.run(r.session.Do, r.spend) }
+func (r *Repository) consume(c *call) error {
+	err := c.run(r.session.Do, r.spend)
+	if err == errUnspent && !r.session.InTransaction { // again, where nobody comes in between and no replica answers
+		err = c.run(r.session.Transaction, r.spend)
+	}
+	return r.unspent(err)
+}
+
+// errUnspent is the outcome of a nonce that looks unused and fresh after the
+// UPDATE has changed no row.
+var errUnspent = errors.New("unspent")
+
+// unspent returns the outcome that stands for errUnspent: in a caller's
+// transaction, that a snapshot is from before the winner.
+func (r *Repository) unspent(outcome error) error {
+	switch {
+	case outcome != errUnspent:
+		return outcome
+	case r.session.InTransaction:
+		return ErrUsed
+	}
+	return r.unchanged("UPDATE spends no nonce")
+}
 
 // spend accepts a nonce or finds out why not.
 func (r *Repository) spend(conn session.Conn, c *call) (outcome, err error) {
@@ -52,9 +75,7 @@ func (r *Repository) spend(conn session.Conn, c *call) (outcome, err error) {
 	if !found {
 		return ErrUnknown, err
 	}
-	// What looks unused and fresh is used: a snapshot from before the winner
-	// shows it so, and the UPDATE has judged already.
-	return v.outcome(ErrUsed), err
+	return v.outcome(errUnspent), err
 }
 
 // isLate reports whether the clock's second has changed since c was judged.

@@ -2,6 +2,7 @@ package dpopnonce
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/attesto/dpopnonce/dialects"
@@ -29,9 +30,16 @@ func (r *Repository) Insert(ctx context.Context, c Changeset) (row DPoPNonce, er
 			return r.err
 		}
 		row = c.Row()
+		newID := row.ID == uuid.Nil
+		if newID {
+			var err error
+			if row.ID, err = uuid.NewV7(); err != nil {
+				return err
+			}
+		}
 		inserted := false
 		err := r.session.Do(ctx, func(conn session.Conn) (err error) {
-			inserted, err = r.insert(conn, r.sql.Insert, &row)
+			inserted, err = r.insert(conn, r.sql.Insert, &row, newID)
 			return err
 		})
 		if err == nil && !inserted {
@@ -45,28 +53,31 @@ func (r *Repository) Insert(ctx context.Context, c Changeset) (row DPoPNonce, er
 	return row, nil
 }
 
-// insert adds a row, whose id it sets if there is none, and reports whether it
-// did: not if the nonce is in the table.
-func (r *Repository) insert(conn session.Conn, sql string, row *DPoPNonce) (inserted bool, err error) {
-	if row.ID == uuid.Nil {
-		if row.ID, err = uuid.NewV7(); err != nil {
+// insert adds a row, and reports whether it did: not if the nonce is in the
+// table. Under a new id, a row that is found there is the one that was added, by
+// a trigger that counts none.
+func (r *Repository) insert(conn session.Conn, sql string, row *DPoPNonce, newID bool) (inserted bool, err error) {
+	rows, err := conn.Exec(sql, r.newRow(row))
+	if err == nil && rows == 1 {
+		return true, nil
+	}
+	if err != nil {
+		switch fault, _ := r.dialect.Fault(err); fault {
+		case dialects.DuplicateNonce:
+			return false, nil
+		case dialects.DuplicateKey: // of the id, or of both
+		default:
 			return false, err
 		}
 	}
-	rows, err := conn.Exec(sql, r.newRow(row))
-	if err == nil {
-		return rows == 1, nil
-	}
-	switch fault, _ := r.dialect.Fault(err); fault {
-	case dialects.DuplicateNonce:
-		return false, nil
-	case dialects.DuplicateKey:
-		// Where both the id and the nonce are in the table, it depends on the
-		// database which of them the error names.
-		_, found, failed := r.look(conn, row.Nonce, row.IssuedAt, time.Second)
-		if failed == nil && found {
-			return false, nil
-		}
+	v, found, failed := r.look(conn, row.Nonce, row.IssuedAt, time.Second)
+	switch {
+	case failed == nil && found:
+		return newID && err == nil && strings.EqualFold(v.id, row.ID.String()), nil
+	case err == nil && failed == nil:
+		err = r.unchanged("INSERT stores no row")
+	case err == nil:
+		err = failed
 	}
 	return false, err
 }

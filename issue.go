@@ -2,7 +2,6 @@ package dpopnonce
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/attesto/dpopnonce/internal/session"
@@ -42,8 +41,8 @@ func (r *Repository) issue(c *call) (nonce string, err error) {
 }
 
 // maxCollisions is how many new nonces in a row may be in the table already.
-// Random ones never are: what makes ten so is no accident.
-const maxCollisions = 10
+// Random ones never are: two are no accident.
+const maxCollisions = 2
 
 // store inserts a new nonce.
 func (r *Repository) store(conn session.Conn, c *call) (outcome, err error) {
@@ -56,7 +55,7 @@ func (r *Repository) store(conn session.Conn, c *call) (outcome, err error) {
 		if err != nil {
 			return nil, err
 		}
-		inserted, err := r.insert(conn, insert, &row)
+		inserted, err := r.insert(conn, insert, &row, true)
 		if err != nil {
 			return nil, err
 		}
@@ -66,7 +65,7 @@ func (r *Repository) store(conn session.Conn, c *call) (outcome, err error) {
 			return nil, nil
 		}
 	}
-	return nil, fmt.Errorf("%d new nonces in a row are in the table already", maxCollisions)
+	return nil, r.unchanged("INSERT counts no row")
 }
 
 // mint returns the row of a new nonce.

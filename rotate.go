@@ -51,14 +51,14 @@ func (r *Repository) rotate(c *call) error {
 	case c.next != "": // a shared statement has stored it, and passed over the nonce
 		return r.consume(c)
 	case r.sql.Rotate != "":
-		return c.run(r.session.Do, r.rotateByOne)
+		return r.unspent(c.run(r.session.Do, r.rotateByOne))
 	case r.sql.WritersTakeTurns:
-		return c.run(r.session.Transaction, func(conn session.Conn, c *call) (outcome, err error) {
+		return r.unspent(c.run(r.session.Transaction, func(conn session.Conn, c *call) (outcome, err error) {
 			if _, err := r.store(conn, c); err != nil {
 				return nil, err
 			}
 			return r.spend(conn, c)
-		})
+		}))
 	}
 	if err := c.run(r.session.Do, r.store); err != nil {
 		return err
@@ -79,12 +79,12 @@ func (r *Repository) rotateByOne(conn session.Conn, c *call) (outcome, err error
 	if err != nil {
 		return nil, err
 	}
-	outcomes := [...]error{nil, ErrUsed, ErrExpired, ErrUnknown}
-	if rows < 1 || rows > 8 {
+	outcomes := [...]error{nil, ErrUsed, ErrExpired, ErrUnknown, errUnspent}
+	if rows < 1 || rows > 10 {
 		return nil, fmt.Errorf("SQL.Rotate of the dialect returned %d rows", rows)
 	}
-	if rows <= 4 {
+	if rows <= 5 {
 		c.next = row.Nonce
 	}
-	return outcomes[(rows-1)%4], nil
+	return outcomes[(rows-1)%5], nil
 }

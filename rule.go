@@ -45,7 +45,10 @@ func (r *Repository) judging(now time.Time, ttl time.Duration, values ...any) se
 }
 
 // A verdict is what a statement says of one nonce in the table.
-type verdict struct{ used, fresh bool }
+type verdict struct {
+	used, fresh bool
+	id          string
+}
 
 // outcome returns why the nonce is rejected, and otherwise for one that looks
 // unused and fresh.

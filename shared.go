@@ -70,7 +70,7 @@ func (r *Repository) bySingle(conn session.Conn, values session.Values, all map[
 		case accepted:
 			all[nonce] = nil
 		case all[nonce] != nil && used != nil && fresh != nil:
-			all[nonce] = verdict{*used, *fresh}.outcome(batch.ErrAlone) // somebody holds its row
+			all[nonce] = verdict{used: *used, fresh: *fresh}.outcome(batch.ErrAlone) // somebody holds its row
 		}
 		return nil
 	})

@@ -7,6 +7,7 @@ import (
 	"math/rand"
 	"time"
 
+	"github.com/attesto/dpopnonce/dialects"
 	"github.com/attesto/dpopnonce/internal/session"
 )
 
@@ -23,11 +24,16 @@ func (r *Repository) Sweep(ctx context.Context) (deleted int64, err error) {
 		if r.err != nil {
 			return r.err
 		}
+		sql := r.sql.Sweep
 		for batch := int64(r.sweepBatch); batch >= int64(r.sweepBatch); {
 			err := r.session.Do(ctx, func(conn session.Conn) (err error) {
-				batch, err = conn.Exec(r.sql.Sweep, session.Values{"now", r.dialect.Instant(r.now()), "limit", r.sweepBatch})
+				batch, err = conn.Exec(sql, session.Values{"now", r.dialect.Instant(r.now()), "limit", r.sweepBatch})
 				return err
 			})
+			if fault, _ := r.dialect.Fault(err); fault == dialects.NotATable && sql == r.sql.Sweep && r.sql.SweepView != "" {
+				sql, batch = r.sql.SweepView, int64(r.sweepBatch)
+				continue
+			}
 			if err != nil {
 				return err
 			}

@@ -56,6 +56,9 @@ const (
 	// Locked: nothing happened, because of a deadlock or a lock timeout.
 	Locked
 
+	// NotATable: the statement needs a table, and this is a view.
+	NotATable
+
 	// NeedsTransaction: nothing happened, because the session would not commit the
 	// statement, or refuses the isolation level; in a transaction, of another
 	// level, it can succeed.

@@ -55,7 +55,7 @@ func (mysql) SQL() SQL {
 			WHERE ` + sameNonce + ` AND used_at IS NULL AND {fresh} AND ` + committed + ``,
 
 		Verdict: `
-			SELECT used_at IS NOT NULL, {fresh}
+			SELECT used_at IS NOT NULL, {fresh}, CAST(CONVERT(id USING utf8mb4) AS BINARY)
 			FROM {table} FORCE INDEX ({nonce_index})
 			WHERE ` + sameNonce + ` AND ` + committed + ` LIMIT 1`,
 

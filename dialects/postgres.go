@@ -51,7 +51,7 @@ func (postgres) SQL() SQL {
 				AND used_at IS NULL AND {fresh}`,
 
 		Verdict: `
-			SELECT used_at IS NOT NULL, {fresh}
+			SELECT used_at IS NOT NULL, {fresh}, id::text
 			FROM {table} WHERE nonce = @nonce AND nonce::text COLLATE "C" = @nonce`,
 
 		// The array makes the planner go to the rows, in their order on disk; IN
@@ -66,6 +66,12 @@ func (postgres) SQL() SQL {
 				ORDER BY expires_at LIMIT @limit FOR UPDATE SKIP LOCKED))
 			AND (expires_at < @now) IS TRUE`,
 
+		SweepView: `
+			DELETE FROM {table}
+			WHERE id = ANY (ARRAY(
+				SELECT id FROM {table} WHERE expires_at < @now
+				ORDER BY expires_at LIMIT @limit FOR UPDATE SKIP LOCKED))`,
+
 		// The setting is the transaction's: in autocommit, this statement's. ON
 		// CONFLICT would cost a lookup and a WAL record more.
 		InsertAsync: `
@@ -74,7 +80,8 @@ func (postgres) SQL() SQL {
 			WHERE set_config('synchronous_commit', 'off', true) = 'off'`,
 
 		// What is found is as of the statement's snapshot, in which a row may look
-		// unused and fresh after another caller has won: that is used.
+		// unused and fresh after another caller has won. A row that is locked is not
+		// of the snapshot.
 		Rotate: `
 			WITH spent AS (
 				UPDATE {table} SET used_at = @now
@@ -89,9 +96,13 @@ func (postgres) SQL() SQL {
 			)
 			SELECT FROM generate_series(1,
 				CASE WHEN EXISTS (SELECT FROM spent) THEN 1 ELSE coalesce((
-					SELECT CASE WHEN used_at IS NULL AND NOT ({fresh}) THEN 3 ELSE 2 END
-					FROM {table} WHERE nonce = @nonce AND nonce::text COLLATE "C" = @nonce), 4) END
-				+ CASE WHEN EXISTS (SELECT FROM stored) THEN 0 ELSE 4 END)`,
+					SELECT CASE WHEN used_at IS NOT NULL THEN 2 WHEN NOT ({fresh}) THEN 3
+						WHEN EXISTS (SELECT FROM {table} AS locked
+							WHERE locked.id = seen.id AND locked.used_at IS NULL FOR UPDATE) THEN 5
+						ELSE 2 END
+					FROM {table} AS seen
+					WHERE nonce = @nonce AND nonce::text COLLATE "C" = @nonce), 4) END
+				+ CASE WHEN EXISTS (SELECT FROM stored) THEN 0 ELSE 5 END)`,
 
 		// An UPDATE there waits for a competing one and looks again, where the
 		// higher levels fail.
@@ -170,6 +181,13 @@ func (postgres) Fault(err error) (Fault, string) {
 			return Exists, ""
 		}
 		return DuplicateKey, ""
+	case "42703": // undefined_column
+		if strings.Contains(err.Error(), "ctid") {
+			return NotATable, ""
+		}
+	case "25006": // read_only_sql_transaction
+		return Other, "the session is read-only: connect to the primary (target_session_attrs=read-write), " +
+			"with default_transaction_read_only off"
 	case "26000", "42P05": // invalid_sql_statement_name, duplicate_prepared_statement
 		return Other, "a pooler changed the connection of a prepared statement: " +
 			"add default_query_exec_mode=cache_describe to the DSN and leave PrepareStmt off"

@@ -45,7 +45,7 @@ type SQL struct {
 	Consume string
 
 	// Verdict returns a row for @nonce, if it is in the table: whether it is
-	// used, and whether it is {fresh}.
+	// used, whether it is {fresh}, and its id as text.
 	Verdict string
 
 	// Sweep deletes at most @limit rows that expired before @now, and passes
@@ -53,6 +53,9 @@ type SQL struct {
 	Sweep string
 
 	// The rest is optional.
+
+	// SweepView is Sweep for a view, where Sweep fails with NotATable.
+	SweepView string
 
 	// InsertAsync is Insert as a transaction of its own that does not wait for
 	// the disk. It is never sent inside of another transaction, and only after an
@@ -63,8 +66,9 @@ type SQL struct {
 	// Rotate is Consume and an Insert of @next, @id, @issued_at and @expires_at
 	// in one statement. It says its verdict by how many rows it returns: 1 if
 	// @nonce was accepted, 2 if it is used, 3 if it is expired, 4 if it is not in
-	// the table, and 4 more if @next was not stored. Rows that are counted and
-	// not read make it 10 to 20 % faster.
+	// the table, 5 if it is unused and fresh and was not accepted, and 5 more if
+	// @next was not stored. Rows that are counted and not read make it 10 to 20 %
+	// faster.
 	Rotate string
 
 	// Isolation is the level of the transactions that a Repository begins: where
@@ -148,6 +152,7 @@ func (s *SQL) each(do func(name string, text *string, values string, required bo
 	do("Consume", &s.Consume, "nonce "+rule, true)
 	do("Verdict", &s.Verdict, "nonce "+rule, true)
 	do("Sweep", &s.Sweep, "now limit", true)
+	do("SweepView", &s.SweepView, "now limit", false)
 	do("InsertAsync", &s.InsertAsync, "nonce"+row, false)
 	do("Rotate", &s.Rotate, "nonce next"+row+rule, false)
 	if s.Shared == nil {

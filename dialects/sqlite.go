@@ -46,7 +46,7 @@ func (sqlite) SQL() SQL {
 			WHERE nonce = @nonce COLLATE BINARY AND used_at IS NULL AND {fresh}`,
 
 		Verdict: `
-			SELECT used_at IS NOT NULL, {fresh}
+			SELECT used_at IS NOT NULL, {fresh}, id
 			FROM {table} WHERE nonce = @nonce COLLATE BINARY`,
 
 		Sweep: `

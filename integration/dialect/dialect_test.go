@@ -41,7 +41,7 @@ func (strict) SQL() dialects.SQL {
 		Consume: `
 			UPDATE {table} SET used_at = @now
 			WHERE nonce = @nonce COLLATE BINARY AND used_at IS NULL AND {fresh}`,
-		Verdict: `SELECT used_at IS NOT NULL, {fresh} FROM {table} WHERE nonce = @nonce COLLATE BINARY`,
+		Verdict: `SELECT used_at IS NOT NULL, {fresh}, id FROM {table} WHERE nonce = @nonce COLLATE BINARY`,
 		Sweep:   `DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE expires_at < @now LIMIT @limit)`,
 	}
 }
