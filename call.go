@@ -19,6 +19,7 @@ type call struct {
 	ttl   time.Duration // in whole seconds
 	at    time.Time     // the whole second by which nonce was judged
 	next  string        // the new nonce that is stored for the caller
+	entry *entry        // by which nonce is accepted, unless it is stored
 }
 
 // newCall returns the call of an Issue.
@@ -91,5 +92,5 @@ func (r *Repository) present(ctx context.Context, operation, nonce string, ttl t
 // isAnswer reports whether err goes to the caller as it is.
 func isAnswer(err error) bool {
 	var invalid *ValidationError
-	return errors.Is(err, ErrRejected) || err == ErrTTL || errors.As(err, &invalid)
+	return errors.Is(err, ErrRejected) || err == ErrReplayed || err == ErrTTL || errors.As(err, &invalid)
 }

@@ -33,6 +33,10 @@ var (
 	ErrUsed = fmt.Errorf("%w: already used", ErrRejected)
 )
 
+// ErrReplayed is returned by Spend: the proof was accepted before. It is no
+// ErrRejected: a fresh nonce does not help the one that replays.
+var ErrReplayed = errors.New("dpopnonce: proof replayed")
+
 // ErrDuplicate is returned by Insert, as a *ValidationError: the nonce is
 // already in the table. Nothing was written; insert another value.
 var ErrDuplicate = errors.New("dpopnonce: nonce has already been taken")

@@ -32,7 +32,9 @@ func WithGroupCommit() Option {
 
 // queues are where concurrent calls meet. A nil one makes each call alone.
 type queues struct {
-	issue, consume, rotate *batch.Queue[*call]
+	issue, consume, rotate, accept *batch.Queue[*call]
+
+	alone *alone
 }
 
 // The limits that measured best at 1, 8, 32 and 128 callers: see
@@ -53,6 +55,8 @@ func (r *Repository) newQueues() queues {
 	return queues{
 		issue:   queue(r.issueAll),
 		consume: queue(func(ctx context.Context, calls []*call) error { return r.spendAll(ctx, calls, nil) }),
+		accept:  batch.New(limits, func(_, _ *call) bool { return true }, r.acceptAll),
+		alone:   &alone{nonces: map[string]int{}},
 		rotate: queue(func(ctx context.Context, calls []*call) error {
 			rows, err := r.mintAll(calls)
 			if err != nil {
@@ -112,11 +116,22 @@ func (r *Repository) insertAll(conn session.Conn, rows []DPoPNonce) error {
 
 // newRows returns the values of an INSERT of rows.
 func (r *Repository) newRows(rows []DPoPNonce) session.Values {
+	if r.sql.Shared.Steps != nil {
+		return session.Values{"rows", r.asRows(rows)}
+	}
 	ids, nexts := make([]string, len(rows)), make([]string, len(rows))
 	for i, row := range rows {
 		ids[i], nexts[i] = row.ID.String(), row.Nonce
 	}
-	issued, expires := r.dialect.Instant(rows[0].IssuedAt), r.dialect.Instant(rows[0].ExpiresAt)
-	return session.Values{"ids", ids, "nexts", nexts, "issued_at", issued, "expires_at", expires,
-		"rows", session.Rows{ids, nexts, issued, expires}}
+	return session.Values{"ids", ids, "nexts", nexts,
+		"issued_at", r.dialect.Instant(rows[0].IssuedAt), "expires_at", r.dialect.Instant(rows[0].ExpiresAt)}
+}
+
+// asRows returns rows as a statement binds them.
+func (r *Repository) asRows(rows []DPoPNonce) session.Rows {
+	all := make(session.Rows, len(rows))
+	for i, row := range rows {
+		all[i] = []any{row.ID.String(), row.Nonce, r.dialect.Instant(row.IssuedAt), r.dialect.Instant(row.ExpiresAt), r.instant(row.UsedAt)}
+	}
+	return all
 }

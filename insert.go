@@ -58,15 +58,16 @@ func (r *Repository) Insert(ctx context.Context, c Changeset) (row DPoPNonce, er
 // a trigger that counts none.
 func (r *Repository) insert(conn session.Conn, sql string, row *DPoPNonce, newID bool) (inserted bool, err error) {
 	rows, err := conn.Exec(sql, r.newRow(row))
-	if err == nil && rows == 1 {
-		return true, nil
+	if err == nil && (rows == 1 || r.indexed.Load()) {
+		r.indexed.Store(true)
+		return rows == 1, nil
 	}
 	if err != nil {
-		switch fault, _ := r.dialect.Fault(err); fault {
-		case dialects.DuplicateNonce:
+		fault, _ := r.dialect.Fault(err)
+		switch {
+		case fault == dialects.DuplicateNonce, fault == dialects.DuplicateKey && row.UsedAt != nil:
 			return false, nil
-		case dialects.DuplicateKey: // of the id, or of both
-		default:
+		case fault != dialects.DuplicateKey: // of the id, or of both
 			return false, err
 		}
 	}
@@ -85,5 +86,13 @@ func (r *Repository) insert(conn session.Conn, sql string, row *DPoPNonce, newID
 // newRow are the values of an INSERT.
 func (r *Repository) newRow(row *DPoPNonce) session.Values {
 	return session.Values{"id", row.ID.String(), "nonce", row.Nonce,
-		"issued_at", r.dialect.Instant(row.IssuedAt), "expires_at", r.dialect.Instant(row.ExpiresAt)}
+		"issued_at", r.dialect.Instant(row.IssuedAt), "expires_at", r.dialect.Instant(row.ExpiresAt), "used_at", r.instant(row.UsedAt)}
+}
+
+// instant returns the value to bind for used_at: NULL while a nonce is unused.
+func (r *Repository) instant(t *time.Time) any {
+	if t == nil {
+		return nil
+	}
+	return r.dialect.Instant(*t)
 }

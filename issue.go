@@ -60,7 +60,6 @@ func (r *Repository) store(conn session.Conn, c *call) (outcome, err error) {
 			return nil, err
 		}
 		if inserted {
-			r.indexed.Store(true)
 			c.next = row.Nonce
 			return nil, nil
 		}

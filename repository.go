@@ -39,7 +39,7 @@ type Repository struct {
 	sql        dialects.SQL
 	clock      func() time.Time
 	sweepBatch int
-	indexed    *atomic.Bool // an Insert has met the unique index, which InsertAsync takes for granted
+	indexed    *atomic.Bool // an Insert has met the unique index, and its count is of the rows it stores
 
 	groupCommit bool
 	queues      queues

@@ -177,9 +177,9 @@ func (b broken) SQL() dialects.SQL { return b.sql }
 func TestSharedNeedsOneStrategy(t *testing.T) {
 	s := dialects.Postgres().SQL()
 	both := s
-	both.Shared = &dialects.Shared{Issue: s.Shared.Issue, Verdicts: s.Shared.Verdicts, Single: s.Shared.Single, Steps: dialects.SQLite().SQL().Shared.Steps}
+	both.Shared = &dialects.Shared{Issue: s.Shared.Issue, Accept: s.Shared.Accept, Verdicts: s.Shared.Verdicts, Single: s.Shared.Single, Steps: dialects.SQLite().SQL().Shared.Steps}
 	none := s
-	none.Shared = &dialects.Shared{Issue: s.Shared.Issue, Verdicts: s.Shared.Verdicts}
+	none.Shared = &dialects.Shared{Issue: s.Shared.Issue, Accept: s.Shared.Accept, Verdicts: s.Shared.Verdicts}
 	for _, sql := range []dialects.SQL{both, none} {
 		if _, err := dialects.Statements(broken{dialects.Postgres(), sql}, dialects.Table{Name: "t"}); err == nil {
 			t.Error("no error")

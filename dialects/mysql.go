@@ -45,8 +45,8 @@ func (mysql) SQL() SQL {
 		// Plain: IGNORE swallows other faults, and ON DUPLICATE KEY UPDATE reports
 		// a row that it did not write under clientFoundRows.
 		Insert: `
-			INSERT INTO {table} (id, nonce, issued_at, expires_at)
-			VALUES (@id, IF(` + committed + `, @nonce, NULL), @issued_at, @expires_at)`,
+			INSERT INTO {table} (id, nonce, issued_at, expires_at, used_at)
+			VALUES (@id, IF(` + committed + `, @nonce, NULL), @issued_at, @expires_at, @used_at)`,
 
 		// The optimizer scans small tables, and a scan locks, or waits for, the
 		// rows of other callers. Without the index, the hint is an error.
@@ -69,6 +69,9 @@ func (mysql) SQL() SQL {
 			) AS expired
 			STRAIGHT_JOIN {table} FORCE INDEX (PRIMARY) ON {table}.id = expired.id`,
 
+		// A table without its unique index refuses a second acceptance by this.
+		NonceIDs: true,
+
 		// This level takes no gap locks.
 		Isolation: sql.LevelReadCommitted,
 
@@ -77,8 +80,13 @@ func (mysql) SQL() SQL {
 		// sql_select_limit.
 		Shared: &Shared{
 			Issue: `
-				INSERT INTO {table} (id, nonce, issued_at, expires_at)
+				INSERT INTO {table} (id, nonce, issued_at, expires_at, used_at)
 				VALUES @rows`,
+			Accept: `
+				SET STATEMENT innodb_lock_wait_timeout = 0 FOR
+				INSERT INTO {table} (id, nonce, issued_at, expires_at, used_at)
+				VALUES @rows
+				RETURNING CAST(CONVERT(nonce USING utf8mb4) AS BINARY)`,
 			Verdicts: `
 				SELECT CAST(CONVERT(nonce USING utf8mb4) AS BINARY), used_at IS NOT NULL, {fresh}
 				FROM {table} FORCE INDEX ({nonce_index}) WHERE nonce IN @nonces

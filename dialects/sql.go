@@ -34,10 +34,11 @@ type SQL struct {
 	// it at once.
 	Schema []string
 
-	// Insert adds one unused row: @id, @nonce, @issued_at, @expires_at. A nonce
+	// Insert adds one row: @id, @nonce, @issued_at, @expires_at, @used_at. A nonce
 	// that is in the table changes no row, or fails with a DuplicateNonce; a
 	// caller's transaction must be usable after it. Every other conflict is an
-	// error.
+	// error. Where @used_at is not NULL, the count of rows is a verdict: 1 is
+	// acceptance.
 	Insert string
 
 	// Consume sets used_at to @now where @nonce is unused and {fresh}. Its count
@@ -71,6 +72,12 @@ type SQL struct {
 	// faster.
 	Rotate string
 
+	// NonceIDs says that the id of a row that is inserted used is derived from its
+	// nonce, so that the primary key refuses a second one as well: for a database
+	// whose Insert does not fail without the unique index. A DuplicateKey is then
+	// a verdict.
+	NonceIDs bool
+
 	// Isolation is the level of the transactions that a Repository begins: where
 	// the database has one, a level that cannot fail to serialize.
 	Isolation sql.IsolationLevel
@@ -88,7 +95,7 @@ type SQL struct {
 //
 //	@nonces       what the callers present, each once, sorted
 //	@ids, @nexts  the ids and nonces of new rows
-//	@rows         new rows for VALUES: id, nonce, issued_at, expires_at
+//	@rows         new rows for VALUES: id, nonce, issued_at, expires_at, used_at
 //	@locked       the ids of the rows that Lock returned
 //
 // Rows that another transaction holds must be passed over, where rows are
@@ -101,9 +108,18 @@ type Shared struct {
 	// Verdicts is Verdict for all @nonces: rows of nonce, used and fresh.
 	Verdicts string
 
+	// Accept inserts @rows, which are used, and returns the nonces of those that
+	// it did insert. It must not wait for another transaction for long: that is
+	// Locked.
+	Accept string
+
 	// List returns the value to bind for a list. If it is nil, a list is written
 	// as IN expects it: (?, ?).
 	List func([]string) any
+
+	// Rows returns the value to bind for the @rows of Accept. If it is nil, they
+	// are written as VALUES expects them: (?, ?), (?, ?).
+	Rows func(rows [][]any) any
 
 	Single *Single
 	Steps  *Steps
@@ -148,7 +164,7 @@ func (s *SQL) each(do func(name string, text *string, values string, required bo
 	for i := range s.Schema {
 		do("Schema", &s.Schema[i], "", true)
 	}
-	do("Insert", &s.Insert, "nonce"+row, true)
+	do("Insert", &s.Insert, "nonce used_at"+row, true)
 	do("Consume", &s.Consume, "nonce "+rule, true)
 	do("Verdict", &s.Verdict, "nonce "+rule, true)
 	do("Sweep", &s.Sweep, "now limit", true)
@@ -159,6 +175,7 @@ func (s *SQL) each(do func(name string, text *string, values string, required bo
 		return
 	}
 	do("Shared.Issue", &s.Shared.Issue, "rows ids nexts"+row, true)
+	do("Shared.Accept", &s.Shared.Accept, "rows", true)
 	do("Shared.Verdicts", &s.Shared.Verdicts, "nonces "+rule, true)
 	if single := s.Shared.Single; single != nil {
 		do("Shared.Single.Consume", &single.Consume, "nonces "+rule, true)

@@ -35,8 +35,8 @@ func (sqlite) SQL() SQL {
 		},
 
 		Insert: `
-			INSERT INTO {table} (id, nonce, issued_at, expires_at)
-			VALUES (@id, @nonce, @issued_at, @expires_at)
+			INSERT INTO {table} (id, nonce, issued_at, expires_at, used_at)
+			VALUES (@id, @nonce, @issued_at, @expires_at, @used_at)
 			ON CONFLICT (nonce) DO NOTHING`,
 
 		// The collation costs nothing where it is the column's own, as it is
@@ -57,9 +57,14 @@ func (sqlite) SQL() SQL {
 
 		Shared: &Shared{
 			Issue: `
-				INSERT INTO {table} (id, nonce, issued_at, expires_at)
+				INSERT INTO {table} (id, nonce, issued_at, expires_at, used_at)
 				VALUES @rows
 				ON CONFLICT (nonce) DO NOTHING`,
+			Accept: `
+				INSERT INTO {table} (id, nonce, issued_at, expires_at, used_at)
+				VALUES @rows
+				ON CONFLICT (nonce) DO NOTHING
+				RETURNING nonce`,
 			Verdicts: `
 				SELECT nonce, used_at IS NOT NULL, {fresh}
 				FROM {table} WHERE nonce COLLATE BINARY IN @nonces`,

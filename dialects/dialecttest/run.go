@@ -46,6 +46,7 @@ func Run(t *testing.T, open func(testing.TB) *gorm.DB, opts ...dpopnonce.Option)
 		{"Matching", matchingCases},
 		{"Rotate", rotateCases},
 		{"Check", checkCases},
+		{"Spend", spendCases},
 		{"Concurrency", concurrencyCases},
 		{"GroupCommit", groupCommitCases},
 		{"Batch", batchCases},

@@ -36,8 +36,8 @@ func (strict) SQL() dialects.SQL {
 			`CREATE INDEX IF NOT EXISTS {schema}{expires_at_index} ON {name} (expires_at)`,
 		},
 		Insert: `
-			INSERT INTO {table} (expires_at, issued_at, nonce, id)
-			VALUES (@expires_at, @issued_at, @nonce, @id) ON CONFLICT (nonce) DO NOTHING`,
+			INSERT INTO {table} (used_at, expires_at, issued_at, nonce, id)
+			VALUES (@used_at, @expires_at, @issued_at, @nonce, @id) ON CONFLICT (nonce) DO NOTHING`,
 		Consume: `
 			UPDATE {table} SET used_at = @now
 			WHERE nonce = @nonce COLLATE BINARY AND used_at IS NULL AND {fresh}`,

@@ -22,6 +22,7 @@ type Session struct {
 	table      string
 	isolation  sql.IsolationLevel
 	list       func([]string) any // how a list is bound; nil: as IN expects it
+	rows       func([][]any) any  // how rows are bound; nil: as VALUES expects them
 	statements map[string]statement
 
 	// InTransaction says that statements may be in a transaction of the caller's.
@@ -37,7 +38,7 @@ type Session struct {
 func New(db *gorm.DB, d dialects.Dialect, s dialects.SQL, table dialects.Table) *Session {
 	all := &Session{dialect: d, table: table.String(), isolation: s.Isolation, statements: map[string]statement{}}
 	if s.Shared != nil {
-		all.list = s.Shared.List
+		all.list, all.rows = s.Shared.List, s.Shared.Rows
 	}
 	for _, text := range s.Texts() {
 		all.statements[text] = parse(text)

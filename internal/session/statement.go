@@ -21,9 +21,8 @@ func (v Values) get(name string) (any, error) {
 	return nil, fmt.Errorf("no value for @%s", name)
 }
 
-// Rows is a value for an INSERT ... VALUES of many rows, by columns: a list has a
-// value for each row, and the first column is one; other values are all rows'.
-type Rows []any
+// Rows is a value for an INSERT of many rows.
+type Rows [][]any
 
 // A statement is SQL, cut at its named values: text, name, text, and so on.
 type statement struct {
@@ -63,8 +62,15 @@ func (c Conn) bind(sql string, values Values) (bound, error) {
 		if err != nil {
 			return b, err
 		}
-		if list, ok := v.([]string); ok && c.session.list != nil {
-			v = c.session.list(list)
+		switch value := v.(type) {
+		case []string:
+			if c.session.list != nil {
+				v = c.session.list(value)
+			}
+		case Rows:
+			if c.session.rows != nil {
+				v = c.session.rows(value)
+			}
 		}
 		b.values[i] = v
 	}
@@ -90,21 +96,14 @@ func (b bound) Build(to clause.Builder) {
 
 // add writes one value, in the slice that it is in: a new one would be allocated.
 func add(to clause.Builder, value []any) {
-	columns, ok := value[0].(Rows)
+	rows, ok := value[0].(Rows)
 	if !ok {
 		to.AddVar(to, value...)
 		return
 	}
-	for i := range columns[0].([]string) {
+	for i, row := range rows {
 		if i > 0 {
 			_ = to.WriteByte(',')
-		}
-		row := make([]any, len(columns))
-		for j, column := range columns {
-			row[j] = column
-			if list, ok := column.([]string); ok {
-				row[j] = list[i]
-			}
 		}
 		to.AddVar(to, row) // between parentheses
 	}

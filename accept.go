@@ -1,0 +1,126 @@
+package dpopnonce
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/attesto/dpopnonce/dialects"
+	"github.com/attesto/dpopnonce/internal/batch"
+	"github.com/attesto/dpopnonce/internal/session"
+)
+
+// acceptAll accepts entries by one INSERT.
+func (r *Repository) acceptAll(ctx context.Context, calls []*call) error {
+	return r.share(ctx, func(conn session.Conn) error {
+		now := r.now()
+		winners := map[string]*call{} // one of those that present the same, still there if possible
+		for _, c := range calls {
+			if c.Outcome = c.entry.judge(now); c.Outcome != nil {
+				continue
+			}
+			c.Outcome = c.entry.taken
+			if w := winners[c.nonce]; w == nil || w.Context.Err() != nil && c.Context.Err() == nil {
+				winners[c.nonce] = c
+			}
+		}
+		rows := make([]DPoPNonce, 0, len(winners))
+		for _, c := range winners {
+			row, err := r.used(c, now)
+			if err != nil {
+				return err
+			}
+			rows = append(rows, row)
+		}
+		// In one order everywhere: two INSERTs in opposite orders deadlock.
+		slices.SortFunc(rows, func(a, b DPoPNonce) int { return strings.Compare(a.Nonce, b.Nonce) })
+		return r.insertUsed(conn, rows, func(nonce string) { winners[nonce].Outcome = nil })
+	})
+}
+
+// insertUsed inserts rows and calls inserted for the nonce of each that was not
+// in the table.
+func (r *Repository) insertUsed(conn session.Conn, rows []DPoPNonce, inserted func(nonce string)) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	err := conn.Rows(r.sql.Shared.Accept, session.Values{"rows", r.asRows(rows)}, func(scan func(...any) error) error {
+		var nonce string
+		err := scan(&nonce)
+		if err == nil {
+			inserted(nonce)
+		}
+		return err
+	})
+	if err == nil {
+		return nil
+	}
+	switch fault, _ := r.dialect.Fault(err); fault {
+	case dialects.Locked:
+		return batch.ErrAlone // one waits for a row, and the others must not
+	case dialects.DuplicateNonce, dialects.DuplicateKey:
+		return r.insertOthers(conn, rows, inserted)
+	}
+	return err
+}
+
+// insertOthers inserts those rows whose nonces are not in the table, after an
+// INSERT of all failed because some are.
+func (r *Repository) insertOthers(conn session.Conn, rows []DPoPNonce, inserted func(nonce string)) error {
+	nonces := make([]string, len(rows))
+	for i, row := range rows {
+		nonces[i] = row.Nonce
+	}
+	there := map[string]bool{}
+	values := r.judging(*rows[0].UsedAt, Tolerance, "nonces", nonces)
+	err := conn.Rows(r.sql.Shared.Verdicts, values, func(scan func(...any) error) error {
+		var nonce string
+		var v verdict
+		err := scan(&nonce, &v.used, &v.fresh)
+		there[nonce] = true
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	others := slices.DeleteFunc(slices.Clone(rows), func(row DPoPNonce) bool { return there[row.Nonce] })
+	if len(others) == len(rows) {
+		return batch.ErrAlone
+	}
+	return r.insertUsed(conn, others, inserted)
+}
+
+// alone counts the nonces that callers accept alone, which others must then not
+// take into a batch: a row that a transaction holds delays its own callers only.
+type alone struct {
+	mu     sync.Mutex
+	nonces map[string]int
+}
+
+// has reports whether nonce is accepted alone now.
+func (a *alone) has(nonce string) bool {
+	if a == nil {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.nonces[nonce] > 0
+}
+
+// add counts nonce until the function that it returns is called.
+func (a *alone) add(nonce string) (done func()) {
+	if a == nil {
+		return func() {}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.nonces[nonce]++
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.nonces[nonce]--; a.nonces[nonce] == 0 {
+			delete(a.nonces, nonce)
+		}
+	}
+}
