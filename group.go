@@ -68,9 +68,6 @@ func (r *Repository) newQueues() queues {
 }
 
 func (r *Repository) issueAll(ctx context.Context, calls []*call) error {
-	if !r.indexed.Load() { // one INSERT by itself shows first what the table does with it
-		return batch.ErrAlone
-	}
 	rows, err := r.mintAll(calls)
 	if err != nil {
 		return err

@@ -58,8 +58,8 @@ func (r *Repository) Insert(ctx context.Context, c Changeset) (row DPoPNonce, er
 // a trigger that counts none.
 func (r *Repository) insert(conn session.Conn, sql string, row *DPoPNonce, newID bool) (inserted bool, err error) {
 	rows, err := conn.Exec(sql, r.newRow(row))
-	if err == nil && (rows == 1 || r.indexed.Load()) {
-		r.indexed.Store(true)
+	if err == nil && (rows == 1 || r.counted.Load()) {
+		r.counted.Store(true)
 		return rows == 1, nil
 	}
 	if err != nil {

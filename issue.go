@@ -47,7 +47,7 @@ const maxCollisions = 2
 // store inserts a new nonce.
 func (r *Repository) store(conn session.Conn, c *call) (outcome, err error) {
 	insert := r.sql.Insert
-	if r.sql.InsertAsync != "" && r.indexed.Load() && !conn.InTransaction() {
+	if r.sql.InsertAsync != "" && !conn.InTransaction() {
 		insert = r.sql.InsertAsync
 	}
 	for n := 0; n < maxCollisions; n++ {

@@ -65,9 +65,9 @@ func TestTriggerThatRedirectsInsertsWorks(t *testing.T) {
 
 func TestTriggerThatDropsUpdatesIsAnError(t *testing.T) {
 	ctx := context.Background()
-	db, r := withTriggers(t, "BEFORE UPDATE", "RETURN NULL;")
+	db, _ := withTriggers(t, "BEFORE UPDATE", "RETURN NULL;")
 	for _, opts := range [][]dpopnonce.Option{nil, {dpopnonce.WithGroupCommit()}} {
-		r = withOptions(t, db, opts...)
+		r := withOptions(t, db, opts...)
 		nonce, err := r.Issue(ctx, time.Minute)
 		if err != nil {
 			t.Fatal(err)

@@ -39,7 +39,7 @@ type Repository struct {
 	sql        dialects.SQL
 	clock      func() time.Time
 	sweepBatch int
-	indexed    *atomic.Bool // an Insert has met the unique index, and its count is of the rows it stores
+	counted    *atomic.Bool // an INSERT has counted its row, as it does without triggers
 
 	groupCommit bool
 	queues      queues
@@ -105,7 +105,7 @@ func WithSweepBatch(rows int) Option {
 // A nil db or one in DryRun mode, a database without a dialect, and a bad
 // option are errors. Of an option given twice, the last counts.
 func NewRepository(db *gorm.DB, opts ...Option) (*Repository, error) {
-	r := &Repository{table: dialects.Table{Name: defaultTable}, sweepBatch: 1000, indexed: new(atomic.Bool)}
+	r := &Repository{table: dialects.Table{Name: defaultTable}, sweepBatch: 1000, counted: new(atomic.Bool)}
 	if err := r.configure(db, opts); err != nil {
 		return nil, fmt.Errorf("dpopnonce: new repository: %w", err)
 	}

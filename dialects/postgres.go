@@ -72,12 +72,12 @@ func (postgres) SQL() SQL {
 				SELECT id FROM {table} WHERE expires_at < @now
 				ORDER BY expires_at LIMIT @limit FOR UPDATE SKIP LOCKED))`,
 
-		// The setting is the transaction's: in autocommit, this statement's. ON
-		// CONFLICT would cost a lookup and a WAL record more.
+		// The setting is the transaction's: in autocommit, this statement's.
 		InsertAsync: `
 			INSERT INTO {table} (id, nonce, issued_at, expires_at)
 			SELECT @id, @nonce, @issued_at, @expires_at
-			WHERE set_config('synchronous_commit', 'off', true) = 'off'`,
+			WHERE set_config('synchronous_commit', 'off', true) = 'off'
+			ON CONFLICT (nonce) DO NOTHING`,
 
 		// What is found is as of the statement's snapshot, in which a row may look
 		// unused and fresh after another caller has won. A row that is locked is not

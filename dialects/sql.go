@@ -58,10 +58,8 @@ type SQL struct {
 	// SweepView is Sweep for a view, where Sweep fails with NotATable.
 	SweepView string
 
-	// InsertAsync is Insert as a transaction of its own that does not wait for
-	// the disk. It is never sent inside of another transaction, and only after an
-	// Insert, which has met the unique index: a nonce that is in the table may be
-	// a DuplicateNonce or a DuplicateKey.
+	// InsertAsync is Insert of an unused row, as a transaction of its own that does
+	// not wait for the disk. It is never sent inside of another transaction.
 	InsertAsync string
 
 	// Rotate is Consume and an Insert of @next, @id, @issued_at and @expires_at

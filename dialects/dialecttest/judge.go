@@ -45,7 +45,7 @@ func check(ctx context.Context, r *dpopnonce.Repository, nonce string, ttl time.
 func checkAndConsume(ctx context.Context, r *dpopnonce.Repository, nonce string, ttl time.Duration) error {
 	checked, consumed := r.Check(ctx, nonce, ttl), r.Consume(ctx, nonce, ttl)
 	if !errors.Is(checked, consumed) {
-		return fmt.Errorf("Check: %v, Consume: %v", checked, consumed)
+		return fmt.Errorf("checked: %v, consumed: %v", checked, consumed)
 	}
 	return consumed
 }
