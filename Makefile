@@ -63,7 +63,8 @@ faults: ## Kill databases, poolers, networks and processes under load, into inte
 	cd integration/faults && go run . $(if $(FAULTS),$(FAULTS),-out RESULTS.md)
 
 .PHONY: fuzz
-fuzz: ## Fuzz the nonce check and the changesets, 30 seconds each.
+fuzz: ## Fuzz the nonce check, the changesets and sealed nonces, 30 seconds each.
 	$(GO_TEST) -run '^$$' -fuzz FuzzWellFormed -fuzztime 30s .
 	$(GO_TEST) -run '^$$' -fuzz FuzzIssueChangeset -fuzztime 30s .
 	$(GO_TEST) -run '^$$' -fuzz FuzzConsumeChangeset -fuzztime 30s .
+	$(GO_TEST) -run '^$$' -fuzz FuzzOpen -fuzztime 30s ./internal/seal
