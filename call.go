@@ -43,7 +43,7 @@ func (r *Repository) presenting(ctx context.Context, nonce string, ttl time.Dura
 		return c, ErrUnknown
 	}
 	c.nonce = nonce
-	return c, nil
+	return c, r.unseal(c)
 }
 
 // A step runs the statements of a call. Its outcome is apart from the error,

@@ -19,6 +19,9 @@ import (
 // the transaction sees: that Consume would accept holds outside only.
 func (r *Repository) Check(ctx context.Context, nonce string, ttl time.Duration) error {
 	return r.present(ctx, "check", nonce, ttl, func(c *call) error {
+		if c.entry != nil {
+			return c.run(r.session.Do, r.checkSealed)
+		}
 		err := c.run(r.session.Do, r.check)
 		if err == nil && r.isLate(c) {
 			err = c.run(r.session.Do, r.check)

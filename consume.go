@@ -30,9 +30,15 @@ import (
 // Call it after everything else about the proof was verified, so that invalid
 // proofs cannot spend nonces.
 func (r *Repository) Consume(ctx context.Context, nonce string, ttl time.Duration) error {
-	return r.present(ctx, "consume", nonce, ttl, func(c *call) error {
-		return r.whenDone(c, r.queues.consume.Do(c, r.consume))
-	})
+	return r.present(ctx, "consume", nonce, ttl, r.consumeOnce)
+}
+
+// consumeOnce makes the call of a Consume.
+func (r *Repository) consumeOnce(c *call) error {
+	if c.entry != nil {
+		return r.accept(c)
+	}
+	return r.whenDone(c, r.queues.consume.Do(c, r.consume))
 }
 
 func (r *Repository) consume(c *call) error {

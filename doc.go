@@ -10,6 +10,9 @@
 // inside a window. SQLite, PostgreSQL and MariaDB are supported; see package
 // dialects for others.
 //
+// [NewSealer] returns an issuer of nonces that prove themselves, and need no row
+// where a nonce may be used again inside its window.
+//
 // A nonce that an authorization server issued is not acceptable at a resource
 // server (section 9): give each a table of its own, through [WithTable].
 package dpopnonce

@@ -42,7 +42,8 @@ var ErrReplayed = errors.New("dpopnonce: proof replayed")
 var ErrDuplicate = errors.New("dpopnonce: nonce has already been taken")
 
 // ErrTTL is returned by Issue, Check, Consume and Rotate for a ttl under one
-// second, before anything else: nothing was issued or spent.
+// second, and by Sealer.Current for one under two, before anything else: nothing
+// was issued or spent.
 var ErrTTL = errors.New("dpopnonce: ttl under one second")
 
 // FieldError is one fault of a changeset: a column and what is wrong with it.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/attesto/dpopnonce/dialects"
+	"github.com/attesto/dpopnonce/internal/seal"
 	"github.com/attesto/dpopnonce/internal/session"
 	"github.com/google/uuid"
 )
@@ -14,7 +15,8 @@ import (
 // An ID that the base row had is kept; without one it gets a UUIDv7.
 //
 // A changeset that is not valid, or not an issue changeset, is a
-// *ValidationError and never reaches the database. A nonce that is in the
+// *ValidationError and never reaches the database, and so is a nonce of the form
+// of sealed ones (60 characters of base64url that begin with "s"). A nonce that is in the
 // table already is a *ValidationError that satisfies errors.Is(err,
 // ErrDuplicate): nothing was written, and a caller's transaction stays usable.
 // Any other error is the database's; the row may or may not be there.
@@ -28,6 +30,9 @@ func (r *Repository) Insert(ctx context.Context, c Changeset) (row DPoPNonce, er
 		}
 		if r.err != nil {
 			return r.err
+		}
+		if seal.HasForm(c.row.Nonce) {
+			return &ValidationError{Errors: []FieldError{{"nonce", "is of the form of sealed nonces"}}}
 		}
 		row = c.Row()
 		newID := row.ID == uuid.Nil

@@ -18,6 +18,9 @@ import (
 // moments, which costs each of their clients one more challenge. An acceptance
 // always waits for the disk, since losing it would allow a replay.
 //
+// With [WithSealer] it stores nothing, sends no statement and does not look at
+// ctx: 144 random bits and a tag of 128, in 60 characters.
+//
 // A ttl under one second is [ErrTTL]. Any other error is a failure of the
 // server, and no nonce was handed out; call again.
 func (r *Repository) Issue(ctx context.Context, ttl time.Duration) (nonce string, err error) {
@@ -33,6 +36,10 @@ func (r *Repository) Issue(ctx context.Context, ttl time.Duration) (nonce string
 
 // issue makes the call of an Issue.
 func (r *Repository) issue(c *call) (nonce string, err error) {
+	if r.seals {
+		err = r.seal(c)
+		return c.next, err
+	}
 	err = r.queues.issue.Do(c, func(c *call) error { return c.run(r.session.Do, r.store) })
 	if err != nil {
 		return "", err

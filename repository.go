@@ -41,6 +41,9 @@ type Repository struct {
 	sweepBatch int
 	counted    *atomic.Bool // an INSERT has counted its row, as it does without triggers
 
+	sealer *Sealer // opens sealed nonces; nil for none
+	seals  bool    // and issues them
+
 	groupCommit bool
 	queues      queues
 }

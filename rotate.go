@@ -24,7 +24,15 @@ import (
 func (r *Repository) Rotate(ctx context.Context, nonce string, ttl time.Duration) (next string, err error) {
 	err = r.public("rotate", func() error {
 		c, err := r.presenting(ctx, nonce, ttl)
-		if err == nil {
+		switch {
+		case err != nil: // without a statement
+		case r.seals:
+			if err = r.seal(c); err == nil {
+				err = r.consumeOnce(c)
+			}
+		case c.entry != nil:
+			err = r.accept(c)
+		default:
 			err = r.whenDone(c, r.queues.rotate.Do(c, r.rotate))
 		}
 		if err != nil && !errors.Is(err, ErrRejected) {
@@ -33,7 +41,7 @@ func (r *Repository) Rotate(ctx context.Context, nonce string, ttl time.Duration
 		if next = c.next; next != "" {
 			return err
 		}
-		// The nonce is malformed, or its successor was in the table already.
+		// No statement was sent, or the successor was in the table already.
 		issued, failed := r.newCall(ctx, ttl)
 		if failed == nil {
 			next, failed = r.issue(issued)

@@ -3,6 +3,7 @@ package dpopnonce
 import (
 	"time"
 
+	"github.com/attesto/dpopnonce/internal/seal"
 	"github.com/attesto/dpopnonce/internal/session"
 )
 
@@ -32,8 +33,8 @@ func (r *Repository) now() time.Time { return wholeSecond(r.clock()) }
 //
 //	expires_at > now AND now - ttl <= issued_at <= now + Tolerance
 //
-// in whole seconds. Databases judge it, in the form that dialects.SQL documents:
-// no stored instant is compared in Go.
+// in whole seconds. Databases judge stored nonces, in the form that dialects.SQL
+// documents: no stored instant is compared in Go.
 
 // judging returns values, and what a statement needs to judge nonces by the rule.
 func (r *Repository) judging(now time.Time, ttl time.Duration, values ...any) session.Values {
@@ -42,6 +43,19 @@ func (r *Repository) judging(now time.Time, ttl time.Duration, values ...any) se
 		"next_second", r.dialect.Instant(now.Add(time.Second)),
 		"oldest", r.dialect.Instant(now.Add(-ttl)),
 		"too_new", r.dialect.Instant(now.Add(Tolerance+time.Second)))
+}
+
+// judge applies the rule to the instants that a sealed nonce carries, in whole
+// seconds. Apart from nil and ErrExpired it returns the failure of a clock that
+// is before 1970.
+func judge(issued, expires, now time.Time, ttl time.Duration) error {
+	switch {
+	case now.Unix() < 0:
+		return seal.ErrClock
+	case !expires.After(now), issued.Before(now.Add(-ttl)), issued.After(now.Add(Tolerance)):
+		return ErrExpired
+	}
+	return nil
 }
 
 // A verdict is what a statement says of one nonce in the table.
