@@ -12,17 +12,22 @@ import (
 	"github.com/attesto/dpopnonce/dpophttp"
 )
 
+// guarded puts handler behind a Guard on s.
+func guarded(s *store, handler http.HandlerFunc) http.Handler {
+	guard := &dpophttp.Guard{Nonces: s, NonceClaim: claim}
+	return guard.ResourceServer(handler)
+}
+
 // serve runs handler behind a Guard on a real server and returns the response to
 // an accepted request.
 func serve(t *testing.T, outer func(http.Handler) http.Handler, handler http.HandlerFunc) *http.Response {
 	t.Helper()
 	s := newStore(t)
-	guard := &dpophttp.Guard{Nonces: s, NonceClaim: claim}
-	guarded := guard.ResourceServer(handler)
+	all := guarded(s, handler)
 	if outer != nil {
-		guarded = outer(guarded)
+		all = outer(all)
 	}
-	server := httptest.NewServer(guarded)
+	server := httptest.NewServer(all)
 	t.Cleanup(server.Close)
 	nonce, err := s.Repository.Issue(request("").Context(), time.Minute)
 	if err != nil {
