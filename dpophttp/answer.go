@@ -5,66 +5,69 @@ import (
 	"strings"
 )
 
-// A role holds what authorization servers and resource servers do differently.
+// A role is what authorization servers and resource servers do differently.
 type role struct {
-	name    string
-	exposed []string // headers for Access-Control-Expose-Headers
-
-	challenge func(w http.ResponseWriter, algs string) // the nonce was rejected
-	refuse    func(w http.ResponseWriter, algs string) // there is no verified proof
-	fail      func(w http.ResponseWriter)              // the store failed
+	name          string   // of the Guard's method
+	server        string   // in descriptions
+	status        int      // of a refusal
+	authenticates bool     // a refusal has a WWW-Authenticate header
+	exposed       []string // headers for Access-Control-Expose-Headers
 }
 
-// The descriptions of use_dpop_nonce are those of RFC 9449 sections 8 and 9.
 var (
 	authorizationServer = role{
 		name:    "AuthorizationServer",
+		server:  "Authorization server",
+		status:  http.StatusBadRequest,
 		exposed: []string{"DPoP-Nonce"},
-		challenge: func(w http.ResponseWriter, _ string) {
-			writeError(w, http.StatusBadRequest, "use_dpop_nonce", "Authorization server requires nonce in DPoP proof")
-		},
-		refuse: func(w http.ResponseWriter, _ string) {
-			writeError(w, http.StatusBadRequest, "invalid_dpop_proof", "Authorization server requires a valid DPoP proof")
-		},
-		fail: func(w http.ResponseWriter) {
-			writeError(w, http.StatusServiceUnavailable, "temporarily_unavailable", "Try again later")
-		},
 	}
 	resourceServer = role{
-		name:    "ResourceServer",
-		exposed: []string{"DPoP-Nonce", "WWW-Authenticate"},
-		challenge: func(w http.ResponseWriter, algs string) {
-			authenticate(w, `error="use_dpop_nonce"`, `error_description="Resource server requires nonce in DPoP proof"`, algs)
-		},
-		// No error code, because the request may have no proof at all (RFC 6750
-		// section 3.1).
-		refuse: func(w http.ResponseWriter, algs string) { authenticate(w, algs) },
-		fail:   func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) },
+		name:          "ResourceServer",
+		server:        "Resource server",
+		status:        http.StatusUnauthorized,
+		authenticates: true,
+		exposed:       []string{"DPoP-Nonce", "WWW-Authenticate"},
 	}
 )
 
-// prepare sets the headers of a response that the Guard writes itself.
-func (as *role) prepare(w http.ResponseWriter, nonce string) {
-	headers{nonce, as.exposed}.set(w.Header())
-	w.Header().Set("Cache-Control", "no-store")
+// challenge asks for a proof with nonce, in the words of RFC 9449 sections 8
+// and 9.
+func (as *role) challenge(w http.ResponseWriter, nonce, algs string) {
+	const code = "use_dpop_nonce"
+	description := as.server + " requires nonce in DPoP proof"
+	as.authenticate(w, algs, `error="`+code+`"`, `error_description="`+description+`"`)
+	as.answer(w, as.status, nonce, code, description)
 }
 
-// writeError writes an error response as of RFC 6749 section 5.2.
-func writeError(w http.ResponseWriter, status int, code, description string) {
+// unverified refuses a request without a verified proof. Its challenge has no
+// error code, because the request may have no proof at all (RFC 6750 section
+// 3.1).
+func (as *role) unverified(w http.ResponseWriter, algs string) {
+	as.authenticate(w, algs)
+	as.answer(w, as.status, "", "invalid_dpop_proof", as.server+" requires a valid DPoP proof")
+}
+
+// unavailable answers a failure of the store.
+func (as *role) unavailable(w http.ResponseWriter) {
+	as.answer(w, http.StatusServiceUnavailable, "", "temporarily_unavailable", "Try again later")
+}
+
+// authenticate adds a challenge (RFC 9449 section 7.1) to those of outer layers.
+func (as *role) authenticate(w http.ResponseWriter, algs string, params ...string) {
+	if !as.authenticates {
+		return
+	}
+	if algs != "" {
+		params = append(params, `algs="`+algs+`"`)
+	}
+	w.Header().Add("WWW-Authenticate", strings.TrimSpace("DPoP "+strings.Join(params, ", ")))
+}
+
+// answer writes an error response in the form of RFC 6749 section 5.2.
+func (as *role) answer(w http.ResponseWriter, status int, nonce, code, description string) {
+	headers{nonce, as.exposed}.set(w.Header())
+	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(`{"error":"` + code + `","error_description":"` + description + `"}` + "\n"))
-}
-
-// authenticate writes a challenge as of RFC 9449 section 7.1. The last of params
-// is the list of algorithms, which may be empty.
-func authenticate(w http.ResponseWriter, params ...string) {
-	last := len(params) - 1
-	if params[last] == "" {
-		params = params[:last]
-	} else {
-		params[last] = `algs="` + params[last] + `"`
-	}
-	w.Header().Set("WWW-Authenticate", strings.TrimSpace("DPoP "+strings.Join(params, ", ")))
-	w.WriteHeader(http.StatusUnauthorized)
 }

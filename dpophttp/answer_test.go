@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/attesto/dpopnonce/dpophttp"
@@ -16,6 +17,9 @@ func TestAuthorizationServerChallengesWithTokenError(t *testing.T) {
 		t.Fatal(w.Code)
 	}
 	wantOAuthError(t, w, "use_dpop_nonce")
+	if got := w.Header().Get("WWW-Authenticate"); got != "" {
+		t.Fatal(got)
+	}
 }
 
 func TestResourceServerChallengesWithAuthenticateHeader(t *testing.T) {
@@ -33,6 +37,30 @@ func TestResourceServerChallengesWithAuthenticateHeader(t *testing.T) {
 	r.Header.Set("Unverified", "yes")
 	if got := f.do(r).Header().Get("WWW-Authenticate"); got != "DPoP" {
 		t.Fatal(got)
+	}
+}
+
+func TestResourceServerRefusesWithJSONBody(t *testing.T) {
+	f := newFixture(t, dpophttp.SingleUse, (*dpophttp.Guard).ResourceServer)
+	wantOAuthError(t, f.do(request("")), "use_dpop_nonce")
+	r := request("")
+	r.Header.Set("Unverified", "yes")
+	wantOAuthError(t, f.do(r), "invalid_dpop_proof")
+}
+
+func TestChallengesOfOuterLayersStay(t *testing.T) {
+	f := newFixture(t, dpophttp.SingleUse, (*dpophttp.Guard).ResourceServer)
+	for _, unverified := range []string{"", "yes"} {
+		r := request("")
+		r.Header.Set("Unverified", unverified)
+		w := httptest.NewRecorder()
+		w.Header().Add("WWW-Authenticate", `Bearer realm="api"`)
+		w.Header().Add("WWW-Authenticate", `Basic realm="api"`)
+		f.handler.ServeHTTP(w, r)
+		got := w.Header().Values("WWW-Authenticate")
+		if len(got) != 3 || got[0] != `Bearer realm="api"` || got[1] != `Basic realm="api"` || !strings.HasPrefix(got[2], "DPoP ") {
+			t.Fatalf("%q", got)
+		}
 	}
 }
 

@@ -101,7 +101,8 @@ func (g *Guard) AuthorizationServer(next http.Handler) http.Handler {
 
 // ResourceServer guards next, a protected resource. It answers a rejected nonce
 // with 401 and the error use_dpop_nonce in WWW-Authenticate, a request without a
-// verified proof with 401, and a failure of the store with 503.
+// verified proof with 401, and a failure of the store with 503. The challenges
+// that an outer layer has set stay, and a JSON body names the error again.
 //
 // It panics if a field of g is missing or invalid, or if g already serves an
 // authorization server.
@@ -161,8 +162,7 @@ func (g *Guard) ttl() time.Duration {
 func (g *Guard) serve(as *role, w http.ResponseWriter, r *http.Request, next http.Handler) {
 	nonce, verified := g.NonceClaim(r)
 	if !verified {
-		as.prepare(w, "")
-		as.refuse(w, g.Algs)
+		as.unverified(w, g.Algs)
 		return
 	}
 	successor, err := g.judge(r.Context(), nonce)
@@ -175,14 +175,12 @@ func (g *Guard) serve(as *role, w http.ResponseWriter, r *http.Request, next htt
 		if g.OnReject != nil {
 			g.OnReject(r, err)
 		}
-		as.prepare(w, successor)
-		as.challenge(w, g.Algs)
+		as.challenge(w, successor, g.Algs)
 	default:
 		if g.OnError != nil {
 			g.OnError(r, err)
 		}
-		as.prepare(w, "")
-		as.fail(w)
+		as.unavailable(w)
 	}
 }
 
