@@ -18,11 +18,13 @@ type current struct {
 	replace time.Time // when the next nonce is due
 	issuing *issuing  // the running Issue, or nil
 
-	now func() time.Time // set by tests; the wall clock if nil
+	now     func() time.Time // set by tests; the wall clock if nil
+	timeout time.Duration    // set by tests; issueTimeout if 0
 }
 
 // issuing is one Issue that concurrent requests wait for.
 type issuing struct {
+	began time.Time
 	done  chan struct{} // closed when nonce and err are set
 	nonce string
 	err   error
@@ -32,15 +34,16 @@ type issuing struct {
 // half the ttl has passed; concurrent callers share that Issue.
 func (c *current) get(ctx context.Context, nonces Nonces, ttl time.Duration) (string, error) {
 	c.mu.Lock()
-	if c.nonce != "" && c.time().Before(c.replace) {
+	now := c.time()
+	if c.nonce != "" && now.Before(c.replace) {
 		defer c.mu.Unlock()
 		return c.nonce, nil
 	}
 	i := c.issuing
 	if i == nil {
-		i = &issuing{done: make(chan struct{})}
+		i = &issuing{began: now, done: make(chan struct{})}
 		c.issuing = i
-		go c.issue(i, nonces, ttl)
+		go c.issue(ctx, i, nonces, ttl)
 	}
 	c.mu.Unlock()
 	select {
@@ -51,26 +54,39 @@ func (c *current) get(ctx context.Context, nonces Nonces, ttl time.Duration) (st
 	}
 }
 
-// issue runs i. Its context belongs to no request, so that a client that goes
-// away does not cancel the Issue for the others.
-func (c *current) issue(i *issuing, nonces Nonces, ttl time.Duration) {
-	began := c.time()
-	ctx, cancel := context.WithTimeout(context.Background(), issueTimeout)
+// issue runs i with the values of a request's context, but not with its end: a
+// client that goes away does not cancel the Issue for the others. A store that
+// hangs past the timeout holds this goroutine, and no request.
+func (c *current) issue(ctx context.Context, i *issuing, nonces Nonces, ttl time.Duration) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.bound())
 	defer cancel()
-	i.err = errors.New("dpophttp: issue did not return")
+	stop := context.AfterFunc(ctx, func() {
+		c.finish(i, "", ttl, fmt.Errorf("dpophttp: issue did not return: %w", ctx.Err()))
+	})
+	defer stop()
+	nonce, err := "", errors.New("dpophttp: issue ended its goroutine")
 	defer func() {
 		if p := recover(); p != nil { // net/http recovers on its own goroutines only
-			i.err = fmt.Errorf("dpophttp: issue panicked: %v", p)
+			err = fmt.Errorf("dpophttp: issue panicked: %v", p)
 		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if i.err == nil {
-			c.nonce, c.replace = i.nonce, replaceAt(began, ttl.Truncate(time.Second))
-		}
-		c.issuing = nil
-		close(i.done)
+		c.finish(i, nonce, ttl, err)
 	}()
-	i.nonce, i.err = nonces.Issue(ctx, ttl)
+	nonce, err = nonces.Issue(ctx, ttl)
+}
+
+// finish answers those that wait for i. The first call counts.
+func (c *current) finish(i *issuing, nonce string, ttl time.Duration, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.issuing != i {
+		return
+	}
+	if err == nil {
+		c.nonce, c.replace = nonce, replaceAt(i.began, ttl.Truncate(time.Second))
+	}
+	c.issuing = nil
+	i.nonce, i.err = nonce, err
+	close(i.done)
 }
 
 // replaceAt returns when a nonce is to be replaced: half a ttl after it was
@@ -100,4 +116,11 @@ func (c *current) time() time.Time {
 		return time.Now().Round(0)
 	}
 	return c.now()
+}
+
+func (c *current) bound() time.Duration {
+	if c.timeout == 0 {
+		return issueTimeout
+	}
+	return c.timeout
 }

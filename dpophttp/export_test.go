@@ -11,3 +11,6 @@ func Forget(g *Guard) {
 
 // SetClock replaces the clock of g.
 func SetClock(g *Guard, now func() time.Time) { g.current.now = now }
+
+// SetIssueTimeout replaces what bounds an Issue of g.
+func SetIssueTimeout(g *Guard, d time.Duration) { g.current.timeout = d }
