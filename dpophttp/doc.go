@@ -9,4 +9,19 @@
 //	CORS → client or token authentication → proof verification → Guard → handler
 //
 // Requests without a verified proof never reach the store.
+//
+// # The handler's ResponseWriter
+//
+// It can do what the writer that the Guard was given can: flush, hijack, push,
+// report a client that went away, and everything of http.ResponseController. It
+// always has the methods; where the writer below cannot, they fail with
+// http.ErrNotSupported.
+//
+// A handler that hijacks writes its own response. Header has the next nonce for
+// it: httputil.ReverseProxy sends it, and gorilla/websocket if it is given the
+// header, as in upgrader.Upgrade(w, r, w.Header()).
+//
+// Mount http.TimeoutHandler behind the Guard. In front of it, the response of a
+// request that takes too long has none of the Guard's headers, and the client
+// is challenged for its next one.
 package dpophttp
