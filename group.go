@@ -19,10 +19,12 @@ import (
 //
 // A lone caller's statement runs on its own goroutine and with its context. A
 // shared one has a context without the values of its callers: callbacks and
-// plugins of the application that need such a value fail there. Nothing is
-// shared where Repository assumes a caller's transaction, as through
-// [Repository.WithTx]. An idle repository has no goroutine. A dialect without
-// shared statements is an error from NewRepository.
+// plugins of the application that need such a value fail there.
+//
+// Nothing is shared where [Repository] assumes a caller's transaction: through
+// [Repository.WithTx], on a connection, and on a ConnPool that wraps a *sql.DB and
+// is no [gorm.GetDBConnector]. An idle repository has no goroutine. A dialect
+// without shared statements is an error from NewRepository.
 func WithGroupCommit() Option {
 	return func(r *Repository) error {
 		r.groupCommit = true

@@ -30,6 +30,7 @@ const DefaultTTL = 5 * time.Minute
 // because connections were broken (driver.ErrBadConn) 3 times. A connection that
 // is not provably the pool, as of [gorm.DB.Connection], counts as a caller's
 // transaction: nothing is repeated there, and errors.As finds the driver's error.
+// So does a ConnPool that wraps a *sql.DB, unless it is a [gorm.GetDBConnector].
 type Repository struct {
 	session    *session.Session
 	err        error // why nothing can run; set by WithTx only

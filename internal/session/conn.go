@@ -111,6 +111,10 @@ func (s *Session) transaction(ctx context.Context, level sql.IsolationLevel, fn 
 	if resolve := db.Callback().Query().Get("gorm:db_resolver"); resolve != nil {
 		resolve(db)
 	}
+	// GORM's own writes do with a wrapper that begins no transaction.
+	if inner := poolOf(db.Statement.ConnPool); inner != nil && !begins(db.Statement.ConnPool) {
+		db.Statement.ConnPool = inner
+	}
 	return db.Transaction(func(tx *gorm.DB) error { return fn(Conn{s, ctx, tx}) },
 		&sql.TxOptions{Isolation: level})
 }

@@ -8,7 +8,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"reflect"
 
 	"github.com/attesto/dpopnonce/dialects"
 	"gorm.io/gorm"
@@ -25,8 +24,8 @@ type Session struct {
 	rows       func([][]any) any  // how rows are bound; nil: as VALUES expects them
 	statements map[string]statement
 
-	// InTransaction says that statements may be in a transaction of the caller's.
-	// A *sql.Conn counts as one, since a hand-written BEGIN does not show.
+	// InTransaction says that statements may be in a transaction of the caller's:
+	// poolOf finds no pool.
 	InTransaction bool
 
 	// IsTransaction says that they certainly are.
@@ -49,7 +48,7 @@ func New(db *gorm.DB, d dialects.Dialect, s dialects.SQL, table dialects.Table) 
 // On returns the same session on another handle of the same database.
 func (s *Session) On(db *gorm.DB) *Session {
 	clone := *s
-	clone.InTransaction = mayBeTransaction(db.Statement.ConnPool)
+	clone.InTransaction = poolOf(db.Statement.ConnPool) == nil
 	_, clone.IsTransaction = db.Statement.ConnPool.(gorm.TxCommitter)
 	clone.db = db.Session(&gorm.Session{NewDB: true, Logger: quietLogger{db.Logger, s.dialect}})
 	clone.db.Error = nil
@@ -76,26 +75,4 @@ func Usable(db *gorm.DB) error {
 		return errors.New("*gorm.DB is in DryRun mode: it would accept a nonce without spending it")
 	}
 	return nil
-}
-
-// neverBegan reports whether pool is what a Begin that failed leaves behind:
-// none, or a nil *sql.Tx, which panics.
-func neverBegan(pool gorm.ConnPool) bool {
-	if pool == nil {
-		return true
-	}
-	if prepared, ok := pool.(*gorm.PreparedStmtTX); ok {
-		return prepared == nil || prepared.Tx == nil || neverBegan(prepared.Tx)
-	}
-	v := reflect.ValueOf(pool)
-	return v.Kind() == reflect.Pointer && v.IsNil()
-}
-
-// mayBeTransaction reports whether pool is not provably a pool.
-func mayBeTransaction(pool gorm.ConnPool) bool {
-	if prepared, ok := pool.(*gorm.PreparedStmtDB); ok {
-		pool = prepared.ConnPool
-	}
-	_, isPool := pool.(*sql.DB)
-	return !isPool
 }
