@@ -75,6 +75,20 @@ func TestLockTimeoutsAreRepeatedTenTimes(t *testing.T) {
 	}
 }
 
+func TestErrorThatHoldsTheNonceIsRepeated(t *testing.T) {
+	db := openSQLite(t)
+	migrate(t, db)
+	r, err := dpopnonce.NewRepository(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	attempts := failing(t, db, func(int, *gorm.DB) error { return errors.New("database is locked") })
+	err = r.Consume(context.Background(), "locked-database", time.Minute)
+	if *attempts != 11 || strings.Contains(err.Error(), "locked") {
+		t.Fatalf("%d attempts, %v", *attempts, err)
+	}
+}
+
 func TestBrokenConnectionsAreRepeatedThreeTimes(t *testing.T) {
 	ctx := context.Background()
 	db := openSQLite(t)

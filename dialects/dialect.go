@@ -26,7 +26,8 @@ type Dialect interface {
 	SQL() SQL
 
 	// Fault says what a driver's error means, and advice is what the operator
-	// can do about it, "" if nothing is known. Errors may be wrapped.
+	// can do about it, "" if nothing is known. Errors may be wrapped, in a text
+	// that hides nonces and words that are alike: errors.Unwrap has the driver's.
 	Fault(err error) (fault Fault, advice string)
 }
 

@@ -1,6 +1,7 @@
 package dialects
 
 import (
+	"errors"
 	"strings"
 	"time"
 )
@@ -78,21 +79,21 @@ func (sqlite) SQL() SQL {
 	}
 }
 
-// Fault reads messages: they are SQLite's own, and the drivers share no type.
+// Fault reads messages: they are SQLite's own, and the drivers share no type. In
+// the text of what wraps them, a word may be hidden that is a nonce.
 func (sqlite) Fault(err error) (Fault, string) {
-	if err == nil {
-		return Other, ""
-	}
-	text := err.Error()
-	has := func(part string) bool { return strings.Contains(text, part) }
-	switch {
-	case has("database is locked"), has("database table is locked"),
-		has("database schema is locked"), has("locking protocol"):
-		return Locked, ""
-	case has("ON CONFLICT clause does not match"):
-		return NoUniqueIndex, ""
-	case has("already exists"):
-		return Exists, ""
+	for ; err != nil; err = errors.Unwrap(err) {
+		text := err.Error()
+		has := func(part string) bool { return strings.Contains(text, part) }
+		switch {
+		case has("database is locked"), has("database table is locked"),
+			has("database schema is locked"), has("locking protocol"):
+			return Locked, ""
+		case has("ON CONFLICT clause does not match"):
+			return NoUniqueIndex, ""
+		case has("already exists"):
+			return Exists, ""
+		}
 	}
 	return Other, ""
 }

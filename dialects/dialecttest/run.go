@@ -53,6 +53,7 @@ func Run(t *testing.T, open func(testing.TB) *gorm.DB, opts ...dpopnonce.Option)
 		{"Batch", batchCases},
 		{"Transaction", transactionCases},
 		{"Session", sessionCases},
+		{"Secrets", secretCases},
 		{"Sweep", sweepCases},
 		{"Migrate", migrateCases},
 	} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 
+	"github.com/attesto/dpopnonce/dialects"
 	"gorm.io/gorm"
 )
 
@@ -31,8 +32,9 @@ func (c Conn) Exec(sql string, values Values) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	done := c.fresh().Exec("?", b)
-	return done.RowsAffected, done.Error
+	defer b.hidePanic()
+	done := c.fresh(b).Exec("?", b)
+	return done.RowsAffected, b.hide(done.Error)
 }
 
 // Row runs a statement, scans its first row into dest, and reports whether
@@ -54,7 +56,12 @@ func (c Conn) Rows(sql string, values Values, each func(scan func(dest ...any) e
 	if err != nil {
 		return err
 	}
-	rows, err := c.fresh().Raw("?", b).Rows()
+	defer b.hidePanic()
+	return b.hide(c.read(b, each))
+}
+
+func (c Conn) read(b *bound, each func(scan func(dest ...any) error) error) error {
+	rows, err := c.fresh(b).Raw("?", b).Rows()
 	if err != nil {
 		return err
 	}
@@ -70,13 +77,20 @@ func (c Conn) Rows(sql string, values Values, each func(scan func(dest ...any) e
 	return rows.Close()
 }
 
-// DDL runs a statement without values.
-func (c Conn) DDL(sql string) error { return c.fresh().Exec(sql).Error }
+// DDL runs a statement without values. MySQL prints the value that keeps it from
+// creating a unique index.
+func (c Conn) DDL(sql string) error {
+	err := c.fresh(c.ctx).Exec(sql).Error
+	if fault, _ := c.session.dialect.Fault(err); fault == dialects.DuplicateNonce {
+		err = &hiddenError{"the table has rows with the same value in a unique column", err}
+	}
+	return err
+}
 
 // Has reports whether the table and these indexes of it are there, as far as
 // GORM finds them.
 func (c Conn) Has(indexes ...string) bool {
-	m := c.fresh().Migrator()
+	m := c.fresh(c.ctx).Migrator()
 	if !m.HasTable(c.session.table) {
 		return false
 	}
@@ -92,9 +106,9 @@ func (c Conn) Has(indexes ...string) bool {
 // gorm.io/plugin/dbresolver's Write, without the import, and the table is what
 // selects a resolver. The context is set by hand, since WithContext would copy
 // the session once more.
-func (c Conn) fresh() *gorm.DB {
+func (c Conn) fresh(ctx context.Context) *gorm.DB {
 	db := c.db.Set("gorm:db_resolver:write", struct{}{})
-	db.Statement.Context = c.ctx
+	db.Statement.Context = ctx
 	db.Statement.Table = c.session.table
 	return db
 }
@@ -105,7 +119,7 @@ func (s *Session) transaction(ctx context.Context, level sql.IsolationLevel, fn 
 	if s.InTransaction {
 		return s.plain(ctx, fn)
 	}
-	db := Conn{s, ctx, s.db}.fresh()
+	db := Conn{s, ctx, s.db}.fresh(ctx)
 	// A transaction begins where the statements would go: BEGIN by itself runs
 	// no callback, and would take the connection that dbresolver was given first.
 	if resolve := db.Callback().Query().Get("gorm:db_resolver"); resolve != nil {

@@ -11,8 +11,8 @@ import (
 )
 
 // quietLogger hands statements to the application's logger without their values,
-// and without the errors that are no failure: MySQL's text for a duplicate holds
-// the nonce, and what is repeated has not failed yet.
+// and without the errors that are no failure: what is repeated has not failed
+// yet.
 type quietLogger struct {
 	logger.Interface
 	dialect dialects.Dialect
@@ -26,6 +26,8 @@ func (l quietLogger) Trace(ctx context.Context, begin time.Time, fc func() (stri
 	if err != nil {
 		if fault, _ := l.dialect.Fault(err); fault != dialects.Other || errors.Is(err, driver.ErrBadConn) {
 			err = nil
+		} else if b, ok := ctx.Value(boundKey{}).(*bound); ok {
+			err = b.hide(err)
 		}
 	}
 	l.Interface.Trace(ctx, begin, fc, err)

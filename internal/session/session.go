@@ -23,6 +23,7 @@ type Session struct {
 	list       func([]string) any // how a list is bound; nil: as IN expects it
 	rows       func([][]any) any  // how rows are bound; nil: as VALUES expects them
 	statements map[string]statement
+	secrets    []string // names of values
 
 	// InTransaction says that statements may be in a transaction of the caller's:
 	// poolOf finds no pool.
@@ -33,9 +34,10 @@ type Session struct {
 }
 
 // New returns a session on db that can run the statements of s on table. Nothing
-// in db is changed.
-func New(db *gorm.DB, d dialects.Dialect, s dialects.SQL, table dialects.Table) *Session {
-	all := &Session{dialect: d, table: table.String(), isolation: s.Isolation, statements: map[string]statement{}}
+// in db is changed. Of the values that a statement binds, no error and no log
+// shows those named in secrets.
+func New(db *gorm.DB, d dialects.Dialect, s dialects.SQL, table dialects.Table, secrets ...string) *Session {
+	all := &Session{dialect: d, table: table.String(), isolation: s.Isolation, statements: map[string]statement{}, secrets: secrets}
 	if s.Shared != nil {
 		all.list, all.rows = s.Shared.List, s.Shared.Rows
 	}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 
@@ -47,12 +48,12 @@ func parse(sql string) (s statement) {
 }
 
 // bind returns a statement with its values, in order.
-func (c Conn) bind(sql string, values Values) (bound, error) {
+func (c Conn) bind(sql string, values Values) (*bound, error) {
 	st, ok := c.session.statements[sql]
 	if !ok {
-		return bound{}, fmt.Errorf("unknown statement %q", sql)
+		return nil, fmt.Errorf("unknown statement %q", sql)
 	}
-	b := bound{texts: st.texts, values: make([]any, len(st.names))}
+	b := &bound{Context: c.ctx, session: c.session, named: values, texts: st.texts, values: make([]any, len(st.names))}
 	for i, name := range st.names {
 		if name == "inside" {
 			b.values[i] = c.InTransaction()
@@ -60,7 +61,7 @@ func (c Conn) bind(sql string, values Values) (bound, error) {
 		}
 		v, err := values.get(name)
 		if err != nil {
-			return b, err
+			return nil, err
 		}
 		switch value := v.(type) {
 		case []string:
@@ -78,14 +79,18 @@ func (c Conn) bind(sql string, values Values) (bound, error) {
 }
 
 // bound is a statement with its values. GORM takes it for the one ? of "?",
-// which spares it the search for others in every statement.
+// which spares it the search for others in every statement. It is the context of
+// the statement as well, which spares an allocation.
 type bound struct {
-	texts  []string
-	values []any
+	context.Context
+	session *Session
+	named   Values
+	texts   []string
+	values  []any
 }
 
 // Build implements clause.Expression.
-func (b bound) Build(to clause.Builder) {
+func (b *bound) Build(to clause.Builder) {
 	for i, text := range b.texts {
 		if i > 0 {
 			add(to, b.values[i-1:i])
