@@ -31,6 +31,7 @@ func (mysql) SQL() SQL {
 		// AutoMigrate, which would alter other ones. IF NOT EXISTS is for MariaDB
 		// alone: MySQL reads a comment there.
 		Schema: []string{`
+			/*M! SET STATEMENT sql_mode = 'NO_ENGINE_SUBSTITUTION' FOR */
 			CREATE TABLE IF NOT EXISTS {table} (
 				id char(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
 				nonce varchar(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -55,7 +56,7 @@ func (mysql) SQL() SQL {
 			WHERE ` + sameNonce + ` AND used_at IS NULL AND {fresh} AND ` + committed + ``,
 
 		Verdict: `
-			SELECT used_at IS NOT NULL, {fresh}, CAST(CONVERT(id USING utf8mb4) AS BINARY)
+			SELECT CAST(used_at IS NOT NULL AS BINARY), CAST({fresh} AS BINARY), CAST(CONVERT(id USING utf8mb4) AS BINARY)
 			FROM {table} FORCE INDEX ({nonce_index})
 			WHERE ` + sameNonce + ` AND ` + committed + ` LIMIT 1`,
 
@@ -63,6 +64,7 @@ func (mysql) SQL() SQL {
 		// joined by id, because reading the table itself would wait for locked
 		// rows.
 		Sweep: `
+			/*M! SET STATEMENT sql_safe_updates = 0 FOR */
 			DELETE {table} FROM (
 				SELECT id FROM {table} WHERE expires_at < @now AND ` + committed + `
 				ORDER BY expires_at LIMIT @limit FOR UPDATE SKIP LOCKED
@@ -88,7 +90,7 @@ func (mysql) SQL() SQL {
 				VALUES @rows
 				RETURNING CAST(CONVERT(nonce USING utf8mb4) AS BINARY)`,
 			Verdicts: `
-				SELECT CAST(CONVERT(nonce USING utf8mb4) AS BINARY), used_at IS NOT NULL, {fresh}
+				SELECT CAST(CONVERT(nonce USING utf8mb4) AS BINARY), CAST(used_at IS NOT NULL AS BINARY), CAST({fresh} AS BINARY)
 				FROM {table} FORCE INDEX ({nonce_index}) WHERE nonce IN @nonces
 				LIMIT 1000000`,
 			Steps: &Steps{
@@ -128,6 +130,8 @@ func (mysql) Fault(err error) (Fault, string) {
 		return Locked, ""
 	case 1690, 1568: // ER_DATA_OUT_OF_RANGE: see committed; ER_CANT_CHANGE_TX_CHARACTERISTICS
 		return NeedsTransaction, ""
+	case 1180: // ER_ERROR_DURING_COMMIT, of a SKIP LOCKED that waits for no lock at all
+		return Locked, "set innodb_lock_wait_timeout to 1 or more"
 	case 1665: // ER_BINLOG_STMT_MODE_AND_ROW_ENGINE
 		return NeedsTransaction, "the binary log refuses READ COMMITTED: set binlog_format to MIXED or ROW"
 	case 1062: // ER_DUP_ENTRY
