@@ -15,11 +15,12 @@ import (
 // An ID that the base row had is kept; without one it gets a UUIDv7.
 //
 // A changeset that is not valid, or not an issue changeset, is a
-// *ValidationError and never reaches the database, and so is a nonce of the form
-// of sealed ones (60 characters of base64url that begin with "s"). A nonce that is in the
-// table already is a *ValidationError that satisfies errors.Is(err,
-// ErrDuplicate): nothing was written, and a caller's transaction stays usable.
-// Any other error is the database's; the row may or may not be there.
+// *ValidationError and never reaches the database. So is a nonce of the sealed
+// form (60 characters of base64url that begin with "s"): its row would pass for a
+// sealed nonce that was used. A nonce that is in the table already is a
+// *ValidationError that satisfies errors.Is(err, ErrDuplicate): nothing was
+// written, and a caller's transaction stays usable. Any other error is the
+// database's; the row may or may not be there.
 func (r *Repository) Insert(ctx context.Context, c Changeset) (row DPoPNonce, err error) {
 	err = r.public("insert", func() error {
 		if err := c.Err(); err != nil {
@@ -28,11 +29,11 @@ func (r *Repository) Insert(ctx context.Context, c Changeset) (row DPoPNonce, er
 		if !c.issue {
 			return IssueChangeset(DPoPNonce{}, IssueAttrs{}).Err()
 		}
+		if seal.HasForm(c.row.Nonce) {
+			return &ValidationError{Errors: []FieldError{{"nonce", "has the form of a sealed nonce"}}}
+		}
 		if r.err != nil {
 			return r.err
-		}
-		if seal.HasForm(c.row.Nonce) {
-			return &ValidationError{Errors: []FieldError{{"nonce", "is of the form of sealed nonces"}}}
 		}
 		row = c.Row()
 		newID := row.ID == uuid.Nil

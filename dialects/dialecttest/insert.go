@@ -19,6 +19,7 @@ var insertCases = []testCase{
 	{name: "reports a duplicate of nonce and id", run: insertSameRow},
 	{name: "fails on a duplicate id", run: insertDuplicateID},
 	{name: "refuses an unfit changeset without a statement", run: insertUnfitChangeset},
+	{name: "refuses a nonce of the sealed form", run: insertSealedForm},
 	{name: "judges rows of db.Create in UTC", run: createdRows, needs: bindsUTC | hooks},
 }
 
@@ -122,6 +123,31 @@ func insertUnfitChangeset(t *testing.T, e *env) {
 		}
 	}
 	wantNoStatement(t, sent)
+}
+
+// insertSealedForm also has nonces that nobody sealed: the form alone counts.
+func insertSealedForm(t *testing.T, e *env) {
+	sealer, err := dpopnonce.NewSealer(dpopnonce.SealerConfig{Purpose: "insert", Keys: []dpopnonce.Key{dpopnonce.NewKey()}})
+	wantIs(t, err, nil)
+	sealed, err := sealer.Issue(ctx, time.Minute)
+	wantIs(t, err, nil)
+	sent := statements(t, e.db)
+	for _, nonce := range []string{sealed, sealed[:1] + strings.Repeat("A", len(sealed)-1)} {
+		c := changeset(nonce, noon, noon.Add(time.Minute))
+		wantIs(t, c.Err(), nil)
+		_, err := e.Insert(ctx, c)
+		var invalid *dpopnonce.ValidationError
+		if !errors.As(err, &invalid) || len(invalid.Errors) != 1 || invalid.Errors[0].Field != "nonce" ||
+			errors.Is(err, dpopnonce.ErrDuplicate) || strings.Contains(err.Error(), nonce) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	wantNoStatement(t, sent)
+	for _, nonce := range []string{sealed[:59], sealed + "A", "." + sealed[1:], sealed[:59] + "."} {
+		_, err := e.Insert(ctx, changeset(nonce, noon, noon.Add(time.Minute)))
+		wantIs(t, err, nil)
+		wantIs(t, e.Consume(ctx, nonce, time.Minute), nil)
+	}
 }
 
 // createdRows stores rows by the model, as an application may, with times in
