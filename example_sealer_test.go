@@ -102,3 +102,65 @@ func ExampleParseKey() {
 	// Output:
 	// key sXUB3Ibx
 }
+
+// A sealed nonce costs a row only when it is accepted.
+func ExampleWithSealer() {
+	db, remove := exampleDB()
+	defer remove()
+	ctx := context.Background()
+	key, err := dpopnonce.ParseKey("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY") // of openssl rand -base64 32
+	if err != nil {
+		log.Fatal(err)
+	}
+	sealer, err := dpopnonce.NewSealer(dpopnonce.SealerConfig{Purpose: "https://as.example/token", Keys: []dpopnonce.Key{key}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	nonces, err := dpopnonce.NewRepository(db, dpopnonce.WithSealer(sealer))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := nonces.Migrate(ctx); err != nil {
+		log.Fatal(err)
+	}
+	nonce, err := nonces.Issue(ctx, dpopnonce.DefaultTTL) // sends no statement
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(nonces.Consume(ctx, nonce, dpopnonce.DefaultTTL))
+	fmt.Println(nonces.Consume(ctx, nonce, dpopnonce.DefaultTTL))
+	// Output:
+	// <nil>
+	// dpopnonce: nonce rejected: already used
+}
+
+// A server that accepts a nonce again inside its window refuses each proof that
+// it has seen.
+func ExampleRepository_Spend() {
+	db, remove := exampleDB()
+	defer remove()
+	ctx := context.Background()
+	nonces, err := dpopnonce.NewRepository(db)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := nonces.Migrate(ctx); err != nil {
+		log.Fatal(err)
+	}
+	nonce, err := nonces.Issue(ctx, dpopnonce.DefaultTTL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, jti := range []string{"e1j3V_bKic8", "W2kT0aBw", "e1j3V_bKic8"} {
+		until := time.Now().Add(dpopnonce.DefaultTTL + dpopnonce.Tolerance) // read before the nonce is checked
+		err := nonces.Check(ctx, nonce, dpopnonce.DefaultTTL)
+		if err == nil {
+			err = nonces.Spend(ctx, "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I."+jti, until)
+		}
+		fmt.Println(err)
+	}
+	// Output:
+	// <nil>
+	// <nil>
+	// dpopnonce: proof replayed
+}

@@ -118,7 +118,9 @@ func TestHeadersSurviveBufferingWriter(t *testing.T) {
 
 // The documented limit: http.TimeoutHandler answers with nothing of inner layers.
 func TestTimeoutHandlerOutsideDropsNonce(t *testing.T) {
-	outer := func(next http.Handler) http.Handler { return http.TimeoutHandler(next, 50*time.Millisecond, "too late") }
+	outer := func(next http.Handler) http.Handler {
+		return http.TimeoutHandler(next, 50*time.Millisecond, "too late")
+	}
 	response := serve(t, outer, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("DPoP-Nonce") != "" {
 		t.Fatal(response.Status, response.Header)

@@ -55,6 +55,14 @@ func run(ctx context.Context, dsn string) error {
 	if err != nil {
 		return err
 	}
+	sealer, err := dpopnonce.NewSealer(dpopnonce.SealerConfig{Purpose: "quickstart", Keys: []dpopnonce.Key{dpopnonce.NewKey()}})
+	if err != nil {
+		return err
+	}
+	sealing, err := dpopnonce.NewRepository(db, dpopnonce.WithTable(table), dpopnonce.WithClock(clock.Now), dpopnonce.WithSealer(sealer))
+	if err != nil {
+		return err
+	}
 	step("Migrate")
 	if err := nonces.Migrate(ctx); err != nil {
 		return err
@@ -62,48 +70,55 @@ func run(ctx context.Context, dsn string) error {
 	defer db.Exec("DROP TABLE " + table)
 	say("%s has the table %s and its indexes", db.Dialector.Name(), table)
 
-	for _, chapter := range []func(context.Context, *dpopnonce.Repository, *movedClock) error{single, rejected, race, rotate, sweep} {
-		if err := chapter(ctx, nonces, clock); err != nil {
+	for _, chapter := range []func(context.Context, story) error{single, rejected, race, rotate, sealed, proof, sweep} {
+		if err := chapter(ctx, story{nonces, sealing, clock}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func single(ctx context.Context, nonces *dpopnonce.Repository, _ *movedClock) error {
+// A story is what the chapters work with: a repository that stores nonces, one
+// that seals them, both on one table, and the clock of both.
+type story struct {
+	nonces, sealing *dpopnonce.Repository
+	clock           *movedClock
+}
+
+func single(ctx context.Context, s story) error {
 	step("Issue, then consume")
-	nonce, err := nonces.Issue(ctx, dpopnonce.DefaultTTL)
+	nonce, err := s.nonces.Issue(ctx, dpopnonce.DefaultTTL)
 	if err != nil {
 		return err
 	}
 	say("the server sends          DPoP-Nonce: %s", nonce)
-	if err := nonces.Consume(ctx, nonce, dpopnonce.DefaultTTL); err != nil {
+	if err := s.nonces.Consume(ctx, nonce, dpopnonce.DefaultTTL); err != nil {
 		return err
 	}
 	say("a proof carries it        accepted")
-	return expect(nonces.Consume(ctx, nonce, dpopnonce.DefaultTTL), dpopnonce.ErrUsed, "the same proof again")
+	return expect(s.nonces.Consume(ctx, nonce, dpopnonce.DefaultTTL), dpopnonce.ErrUsed, "the same proof again")
 }
 
-func rejected(ctx context.Context, nonces *dpopnonce.Repository, clock *movedClock) error {
+func rejected(ctx context.Context, s story) error {
 	step("Rejected nonces")
-	nonce, err := nonces.Issue(ctx, time.Minute)
+	nonce, err := s.nonces.Issue(ctx, time.Minute)
 	if err != nil {
 		return err
 	}
-	clock.Forward(time.Minute)
-	if err := expect(nonces.Consume(ctx, nonce, time.Minute), dpopnonce.ErrExpired, "a minute after its issue"); err != nil {
+	s.clock.Forward(time.Minute)
+	if err := expect(s.nonces.Consume(ctx, nonce, time.Minute), dpopnonce.ErrExpired, "a minute after its issue"); err != nil {
 		return err
 	}
-	if err := expect(nonces.Consume(ctx, "Zm9yZ2VkLW5vbmNl", time.Minute), dpopnonce.ErrUnknown, "a forged nonce"); err != nil {
+	if err := expect(s.nonces.Consume(ctx, "Zm9yZ2VkLW5vbmNl", time.Minute), dpopnonce.ErrUnknown, "a forged nonce"); err != nil {
 		return err
 	}
-	return expect(nonces.Consume(ctx, "' OR 1=1 --", time.Minute), dpopnonce.ErrUnknown, "a malformed nonce")
+	return expect(s.nonces.Consume(ctx, "' OR 1=1 --", time.Minute), dpopnonce.ErrUnknown, "a malformed nonce")
 }
 
-func race(ctx context.Context, nonces *dpopnonce.Repository, _ *movedClock) error {
+func race(ctx context.Context, s story) error {
 	const callers = 64
 	step(fmt.Sprintf("%d goroutines present one nonce at the same moment", callers))
-	nonce, err := nonces.Issue(ctx, dpopnonce.DefaultTTL)
+	nonce, err := s.nonces.Issue(ctx, dpopnonce.DefaultTTL)
 	if err != nil {
 		return err
 	}
@@ -115,7 +130,7 @@ func race(ctx context.Context, nonces *dpopnonce.Repository, _ *movedClock) erro
 		go func() {
 			defer done.Done()
 			<-start
-			switch err := nonces.Consume(ctx, nonce, dpopnonce.DefaultTTL); {
+			switch err := s.nonces.Consume(ctx, nonce, dpopnonce.DefaultTTL); {
 			case err == nil:
 				accepted.Add(1)
 			case errors.Is(err, dpopnonce.ErrUsed):
@@ -134,21 +149,21 @@ func race(ctx context.Context, nonces *dpopnonce.Repository, _ *movedClock) erro
 	return nil
 }
 
-func rotate(ctx context.Context, nonces *dpopnonce.Repository, _ *movedClock) error {
+func rotate(ctx context.Context, s story) error {
 	step("Rotate: every response carries the nonce of the next request")
-	nonce, err := nonces.Issue(ctx, dpopnonce.DefaultTTL)
+	nonce, err := s.nonces.Issue(ctx, dpopnonce.DefaultTTL)
 	if err != nil {
 		return err
 	}
 	for i := 1; i <= 3; i++ {
-		next, err := nonces.Rotate(ctx, nonce, dpopnonce.DefaultTTL)
+		next, err := s.nonces.Rotate(ctx, nonce, dpopnonce.DefaultTTL)
 		if err != nil {
 			return err
 		}
 		say("request %d accepted        DPoP-Nonce: %s", i, next)
 		nonce = next
 	}
-	next, err := nonces.Rotate(ctx, "Zm9yZ2VkLW5vbmNl", dpopnonce.DefaultTTL)
+	next, err := s.nonces.Rotate(ctx, "Zm9yZ2VkLW5vbmNl", dpopnonce.DefaultTTL)
 	if err := expect(err, dpopnonce.ErrUnknown, "a forged nonce"); err != nil {
 		return err
 	}
@@ -156,18 +171,43 @@ func rotate(ctx context.Context, nonces *dpopnonce.Repository, _ *movedClock) er
 	return nil
 }
 
-func sweep(ctx context.Context, nonces *dpopnonce.Repository, clock *movedClock) error {
+func sealed(ctx context.Context, s story) error {
+	step("A sealed nonce: no row until it is accepted")
+	nonce, err := s.sealing.Issue(ctx, dpopnonce.DefaultTTL)
+	if err != nil {
+		return err
+	}
+	say("the server sends          DPoP-Nonce: %s", nonce)
+	if err := s.sealing.Consume(ctx, nonce, dpopnonce.DefaultTTL); err != nil {
+		return err
+	}
+	say("a proof carries it        accepted")
+	return expect(s.sealing.Consume(ctx, nonce, dpopnonce.DefaultTTL), dpopnonce.ErrUsed, "the same nonce again")
+}
+
+func proof(ctx context.Context, s story) error {
+	step("Spend: a proof is accepted once, also where its nonce is accepted again")
+	const id = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I.e1j3V_bKic8-LAEB" // the thumbprint of its key, and its jti
+	until := s.clock.Now().Add(dpopnonce.DefaultTTL)
+	if err := s.nonces.Spend(ctx, id, until); err != nil {
+		return err
+	}
+	say("a proof                   accepted")
+	return expect(s.nonces.Spend(ctx, id, until), dpopnonce.ErrReplayed, "the very same proof")
+}
+
+func sweep(ctx context.Context, s story) error {
 	step("Sweep: an hour later")
-	clock.Forward(time.Hour)
-	latest, err := nonces.Issue(ctx, dpopnonce.DefaultTTL)
+	s.clock.Forward(time.Hour)
+	latest, err := s.nonces.Issue(ctx, dpopnonce.DefaultTTL)
 	if err != nil {
 		return err
 	}
-	deleted, err := nonces.Sweep(ctx)
+	deleted, err := s.nonces.Sweep(ctx)
 	if err != nil {
 		return err
 	}
-	if err := nonces.Check(ctx, latest, dpopnonce.DefaultTTL); err != nil {
+	if err := s.nonces.Check(ctx, latest, dpopnonce.DefaultTTL); err != nil {
 		return err
 	}
 	say("%d expired rows deleted; a nonce issued just before is still acceptable", deleted)
@@ -202,7 +242,7 @@ func open(ctx context.Context, dsn string) (*gorm.DB, func(), error) {
 			return nil, nil, err
 		}
 		remove = func() { _ = os.RemoveAll(dir) }
-		dialector = sqlite.Open("file:" + filepath.Join(dir, "nonces.db") + "?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate")
+		dialector = sqlite.Open("file:" + filepath.Join(dir, "s.nonces.db") + "?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate")
 	} else {
 		dialector = postgres.Open(dsn)
 	}
