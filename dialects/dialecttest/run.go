@@ -47,7 +47,7 @@ func Run(t *testing.T, open func(testing.TB) *gorm.DB, opts ...dpopnonce.Option)
 		{"Rotate", rotateCases},
 		{"Check", checkCases},
 		{"Spend", spendCases},
-		{"Sealed", sealedCases},
+		{"Accept", acceptCases},
 		{"Concurrency", concurrencyCases},
 		{"GroupCommit", groupCommitCases},
 		{"Batch", batchCases},

@@ -2,36 +2,32 @@ package dialecttest
 
 import (
 	"testing"
-	"time"
 
 	"github.com/attesto/dpopnonce"
 )
 
-var sealedCases = []testCase{
-	{name: "accepts a sealed nonce once", run: sealedOnce},
+// purpose is what the suite's sealed nonces are for.
+const purpose = "https://as.example/token"
+
+func newSealer(t testing.TB, purpose string, keys ...dpopnonce.Key) *dpopnonce.Sealer {
+	t.Helper()
+	s, err := dpopnonce.NewSealer(dpopnonce.SealerConfig{Purpose: purpose, Keys: keys})
+	wantIs(t, err, nil)
+	return s
 }
 
-// sealed returns a repository on the case's table that issues sealed nonces.
+// suiteKey is the key of all repositories that sealed returns.
+var suiteKey = dpopnonce.NewKey()
+
+// sealed returns a repository on the case's table that issues sealed nonces, as
+// a node of its own.
 func (e *env) sealed(t testing.TB, opts ...dpopnonce.Option) *dpopnonce.Repository {
 	t.Helper()
-	s, err := dpopnonce.NewSealer(dpopnonce.SealerConfig{Purpose: "dialecttest", Keys: []dpopnonce.Key{dpopnonce.NewKey()}})
-	wantIs(t, err, nil)
-	return e.repository(t, e.db, append(opts, dpopnonce.WithSealer(s))...)
+	return e.repository(t, e.db, append(opts, dpopnonce.WithSealer(newSealer(t, purpose, suiteKey)))...)
 }
 
-func sealedOnce(t *testing.T, e *env) {
-	r := e.sealed(t)
-	sent := statements(t, e.db)
-	nonce, err := r.Issue(ctx, time.Minute)
-	wantIs(t, err, nil)
-	wantNoStatement(t, sent)
-	wantIs(t, r.Check(ctx, nonce, time.Minute), nil)
-	wantIs(t, r.Consume(ctx, nonce, time.Minute), nil)
-	wantIs(t, r.Consume(ctx, nonce, time.Minute), dpopnonce.ErrUsed)
-	wantIs(t, r.Check(ctx, nonce, time.Minute), dpopnonce.ErrUsed)
-	next, err := r.Rotate(ctx, nonce, time.Minute)
-	wantIs(t, err, dpopnonce.ErrUsed)
-	next, err = r.Rotate(ctx, next, time.Minute)
-	wantIs(t, err, nil)
-	wantIs(t, r.Consume(ctx, next, time.Minute), nil)
+// otherNode returns a repository that another process may have.
+func (w way) otherNode(t testing.TB, e *env) *dpopnonce.Repository {
+	t.Helper()
+	return e.sealed(t)
 }
