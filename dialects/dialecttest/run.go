@@ -48,6 +48,8 @@ func Run(t *testing.T, open func(testing.TB) *gorm.DB, opts ...dpopnonce.Option)
 		{"Check", checkCases},
 		{"Spend", spendCases},
 		{"Accept", acceptCases},
+		{"AcceptRow", rowCases},
+		{"AcceptHeld", holdCases},
 		{"Concurrency", concurrencyCases},
 		{"GroupCommit", groupCommitCases},
 		{"Batch", batchCases},
