@@ -163,7 +163,7 @@ func TestOneNonceHasOneText(t *testing.T) {
 	for i := 0; i <= len(text); i++ {
 		for _, more := range []string{"\n", "\r", "\r\n", "=", " ", "A", "\x00"} {
 			for _, changed := range []string{text[:i] + more + text[i:], text[:i] + more, more + text[i:]} {
-				if opens(scope, changed, key(0)) {
+				if changed != text && opens(scope, changed, key(0)) {
 					t.Errorf("%q opens", changed)
 				}
 			}
