@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"hash"
+	"sync"
 )
 
 // SecretSize is the size of a secret, in bytes: as many as the hash has.
@@ -19,8 +21,12 @@ type Key func(message []byte) []byte
 
 // NewKey returns the key of a secret.
 func NewKey(secret [SecretSize]byte) Key {
+	// One that was used before has hashed the secret already.
+	macs := sync.Pool{New: func() any { return hmac.New(sha256.New, secret[:]) }}
 	return func(message []byte) []byte {
-		h := hmac.New(sha256.New, secret[:])
+		h := macs.Get().(hash.Hash)
+		defer macs.Put(h)
+		h.Reset()
 		h.Write(message)
 		return h.Sum(nil)
 	}
