@@ -55,8 +55,8 @@ e2e: ## Try examples/authserver with oauth4webapi, in Node and in headless Chrom
 	scripts/e2e
 
 .PHONY: bench
-bench: ## Measure against the same statements by hand, into integration/bench (15 minutes; BENCH=-short: two).
-	cd integration && ../scripts/with-databases go run ./bench $(BENCH)
+bench: ## Measure against the same statements by hand, into integration/bench (20 minutes; BENCH=-short: two).
+	cd integration && ../scripts/with-databases go run ./bench $(if $(BENCH),$(BENCH),-out bench)
 
 .PHONY: faults
 faults: ## Kill databases, poolers, networks and processes under load, into integration/faults (15 minutes, as root for the full disk; FAULTS=-short: two).

@@ -2,30 +2,21 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"math/rand"
-	"runtime"
 	"time"
 
-	"github.com/attesto/dpopnonce"
 	"github.com/attesto/dpopnonce/integration/wire"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
-	gormpg "gorm.io/driver/postgres"
-	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 )
 
-// A fact is a figure other than a rate.
-type fact struct{ name, value string }
-
-// facts measures WAL, HOT updates, round trips and allocations.
-func (s *server) facts(ctx context.Context, dsn string, issued int) ([]fact, error) {
+// facts measures WAL, HOT updates, and what calls cost.
+func (s *server) facts(ctx context.Context, issued int) ([]fact, error) {
 	if _, err := s.admin.Exec(ctx, "CREATE EXTENSION IF NOT EXISTS pg_walinspect"); err != nil {
 		return nil, err
 	}
-	config, err := pgx.ParseConfig(dsn)
+	config, err := pgx.ParseConfig(s.dsn)
 	if err != nil {
 		return nil, err
 	}
@@ -33,18 +24,15 @@ func (s *server) facts(ctx context.Context, dsn string, issued int) ([]fact, err
 	pool := stdlib.OpenDB(*config)
 	pool.SetMaxOpenConns(poolSize)
 	pool.SetMaxIdleConns(poolSize)
-	db, err := gorm.Open(gormpg.New(gormpg.Config{Conn: pool}), &gorm.Config{Logger: logger.Discard})
+	db, err := onPostgres(pool)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := byLibrary("plain", db)
+	stores, err := library(ctx, db)
 	if err != nil {
 		return nil, err
 	}
-	shared, err := byLibrary("shared", db, dpopnonce.WithGroupCommit())
-	if err != nil {
-		return nil, err
-	}
+	plain, shared := named(stores, plain), named(stores, group)
 
 	// The library fills the table, as in the first minutes of a service.
 	if err := s.fill(ctx, 0); err != nil {
@@ -73,10 +61,10 @@ func (s *server) facts(ctx context.Context, dsn string, issued int) ([]fact, err
 	add := func(name, format string, values ...any) {
 		all = append(all, fact{name, fmt.Sprintf(format, values...)})
 	}
-	const calls = 2000
+	const issues = 2000
 	var nonces []string
 	wal, err := s.wal(ctx, "combined_size", func() error {
-		for range calls {
+		for range issues {
 			nonce, err := plain.issue(ctx)
 			if err != nil {
 				return err
@@ -88,7 +76,7 @@ func (s *server) facts(ctx context.Context, dsn string, issued int) ([]fact, err
 	if err != nil {
 		return nil, err
 	}
-	add(fmt.Sprintf("WAL per issue right after a CHECKPOINT, %d rows or more, full-page images included", issued), "%d B", wal/calls)
+	add(fmt.Sprintf("WAL per issue right after a CHECKPOINT, %d rows or more, full-page images included", issued), "%d B", wal/issues)
 
 	wal, err = s.wal(ctx, "record_size", func() error {
 		for _, nonce := range nonces {
@@ -101,7 +89,7 @@ func (s *server) facts(ctx context.Context, dsn string, issued int) ([]fact, err
 	if err != nil {
 		return nil, err
 	}
-	add("WAL per consume, without full-page images", "%d B", wal/calls)
+	add("WAL per consume, without full-page images", "%d B", wal/issues)
 
 	rows, err := s.add(ctx, "shared", 40_000)
 	if err != nil {
@@ -121,41 +109,17 @@ func (s *server) facts(ctx context.Context, dsn string, issued int) ([]fact, err
 	}
 	add("WAL per consume with group commit, 128 callers, without full-page images", "%d B", wal/int64(done))
 
-	for _, c := range []struct {
-		name string
-		call func() error
-	}{
-		{"Issue", func() error { _, err := plain.issue(ctx); return err }},
-		{"Check", func() error { return plain.check(ctx, nonces[0]) }},
-		{"Consume", func() error {
-			err := plain.consume(ctx, rows[0])
-			rows = rows[1:]
-			return err
-		}},
-		{"Rotate", func() (err error) { nonces[0], err = plain.rotate(ctx, nonces[0]); return err }},
-	} {
-		switch c.name {
-		case "Consume":
-			if rows, err = s.add(ctx, "allocations", 1100); err != nil {
-				return nil, err
-			}
-		case "Check", "Rotate":
-			if nonces[0], err = plain.issue(ctx); err != nil {
-				return nil, err
-			}
-		}
-		n, a, err := perCall(trips.Load, c.call)
-		if err != nil {
-			return nil, err
-		}
-		add("round trips and allocations per "+c.name, "%.2f, %.0f", n, a)
+	calls, err := callFacts(ctx, stores, trips)
+	if err != nil {
+		return nil, err
 	}
+	all = append(all, calls...)
 
 	// Connections report their statistics when they end.
 	if err := pool.Close(); err != nil {
 		return nil, err
 	}
-	share, err := s.hot(ctx, dsn)
+	share, err := s.hot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -187,29 +151,9 @@ func (s *server) wal(ctx context.Context, column string, fn func() error) (bytes
 	return bytes, err
 }
 
-// perCall returns the round trips and allocations of one call.
-func perCall(trips func() int64, call func() error) (n, allocations float64, err error) {
-	for range 50 { // prepares the statements
-		if err := call(); err != nil {
-			return 0, 0, err
-		}
-	}
-	const calls = 1000
-	var before, after runtime.MemStats
-	start := trips()
-	runtime.ReadMemStats(&before)
-	for range calls {
-		if err := call(); err != nil {
-			return 0, 0, err
-		}
-	}
-	runtime.ReadMemStats(&after)
-	return float64(trips()-start) / calls, float64(after.Mallocs-before.Mallocs) / calls, nil
-}
-
 // hot rotates on a new pool and returns the percentage of updates that wrote no
 // index.
-func (s *server) hot(ctx context.Context, dsn string) (share float64, err error) {
+func (s *server) hot(ctx context.Context) (share float64, err error) {
 	read := func() (updated, hot float64, err error) {
 		err = s.admin.QueryRow(ctx, "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = $1", table).Scan(&updated, &hot)
 		return updated, hot, err
@@ -219,21 +163,20 @@ func (s *server) hot(ctx context.Context, dsn string) (share float64, err error)
 	if err != nil {
 		return 0, err
 	}
-	pool, err := sql.Open("pgx", dsn)
+	pool, err := openPool("pgx", s.dsn)
 	if err != nil {
 		return 0, err
 	}
-	pool.SetMaxIdleConns(poolSize)
-	db, err := gorm.Open(gormpg.New(gormpg.Config{Conn: pool}), &gorm.Config{Logger: logger.Discard})
+	db, err := onPostgres(pool)
 	if err != nil {
 		return 0, err
 	}
-	library, err := byLibrary("hot", db)
+	stores, err := library(ctx, db)
 	if err != nil {
 		return 0, err
 	}
 	const length = 2 * time.Second
-	if _, err := run(ctx, store{issue: library.issue, rotate: library.rotate}, "rotate", 32, length, nil); err != nil {
+	if _, err := run(ctx, named(stores, plain), "rotate", 32, length, nil); err != nil {
 		return 0, err
 	}
 	if err := pool.Close(); err != nil {

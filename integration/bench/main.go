@@ -1,98 +1,117 @@
 // Command bench compares the store with the same statements written by hand, in
 // interleaved rounds of one run: absolute figures drift, ratios hold. It prints a
-// report in markdown. A full run also writes the report to RESULTS.md and draws a
-// chart, both in the directory of -out.
+// report in markdown. With -out it also writes the report to RESULTS.md and draws
+// a chart for each database.
 package main
 
 import (
 	"bytes"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/attesto/dpopnonce/dialects"
 )
-
-// sweepSQL is the statement whose plan the report shows.
-var sweepSQL = strings.ReplaceAll(dialects.Postgres().SQL().Sweep, "{table}", table)
 
 // A scale is the size of a run.
 type scale struct {
 	rounds                int
 	length                time.Duration
 	issued, expired, live int
+	pgbench               bool
+}
+
+// A task is what to measure.
+type task struct {
+	scale
+	only       string   // a database, or all if it is empty
+	operations []string // to compare
+	whole      bool     // all of them, and what is no comparison
+	out        string   // directory, or "" for none
 }
 
 func main() {
-	short := flag.Bool("short", false, "finish in two minutes and write no file")
-	out := flag.String("out", "bench", "directory of RESULTS.md and the chart")
+	short := flag.Bool("short", false, "finish in two minutes")
+	only := flag.String("only", "", "measure this `database` alone: postgres, mariadb or sqlite")
+	chosen := flag.String("operations", "", "measure nothing but a comparison of `these`, as in rotate,spend")
+	rounds := flag.Int("rounds", 0, "compare in `so many` rounds")
+	out := flag.String("out", "", "write RESULTS.md and the charts to this `directory`")
 	flag.Parse()
-	size := scale{rounds: 7, length: 400 * time.Millisecond, issued: 300_000, expired: 1_000_000, live: 200_000}
+
+	t := task{only: *only, operations: operations, whole: *chosen == "", out: *out,
+		scale: scale{rounds: 7, length: 400 * time.Millisecond, issued: 300_000, expired: 1_000_000, live: 200_000, pgbench: true}}
 	if *short {
-		size = scale{rounds: 2, length: 100 * time.Millisecond, issued: 30_000, expired: 50_000, live: 20_000}
-		*out = ""
+		t.scale = scale{rounds: 2, length: 100 * time.Millisecond, issued: 30_000, expired: 50_000, live: 20_000}
 	}
-	if err := bench(context.Background(), size, *out); err != nil {
+	if *rounds > 0 {
+		t.rounds = *rounds
+	}
+	if !t.whole {
+		t.operations = strings.Split(*chosen, ",")
+	}
+	if err := t.check(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
+	}
+	if err := t.bench(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func bench(ctx context.Context, size scale, out string) error {
-	dsn := os.Getenv("POSTGRES_DSN")
-	if dsn == "" {
-		return errors.New("POSTGRES_DSN is not set: run make bench")
+func (t task) check() error {
+	for _, operation := range t.operations {
+		if !slices.Contains(operations, operation) {
+			return fmt.Errorf("-operations %s: want some of %s", operation, strings.Join(operations, ","))
+		}
 	}
-	s, err := openPostgres(ctx, dsn)
-	if err != nil {
-		return err
+	if !slices.Contains([]string{"", "postgres", "mariadb", "sqlite"}, t.only) {
+		return fmt.Errorf("-only %s: want postgres, mariadb or sqlite", t.only)
 	}
+	return nil
+}
+
+func (t task) bench(ctx context.Context) error {
 	sync, err := syncCost()
 	if err != nil {
 		return err
 	}
-	var version string
-	if err := s.admin.QueryRow(ctx, "SELECT 'PostgreSQL ' || current_setting('server_version')").Scan(&version); err != nil {
-		return err
+	var summary, figures bytes.Buffer
+	r := report{&summary, &figures}
+	r.head(t, sync)
+	for _, database := range []struct {
+		name    string
+		measure func(context.Context, report) error
+	}{{"postgres", t.postgres}, {"mariadb", t.mariadb}, {"sqlite", t.sqlite}} {
+		if t.only != "" && t.only != database.name {
+			continue
+		}
+		if err := database.measure(ctx, r); err != nil {
+			return fmt.Errorf("%s: %w", database.name, err)
+		}
 	}
-	var text bytes.Buffer
-	r := report{&text}
-	r.head(version, size.rounds, size.length, sync)
-
-	samples, err := s.compare(ctx, size.rounds, size.length)
-	if err != nil {
-		return err
-	}
-	all := summarize(samples, s.stores[0].name)
-	r.table("PostgreSQL", all, s.stores, callerCount)
-	r.sharing(samples, "dpopnonce, group commit", "dpopnonce")
-	facts, err := s.facts(ctx, dsn, size.issued)
-	if err != nil {
-		return err
-	}
-	r.facts(facts)
-	onSQLite, stores, err := compareSQLite(ctx, size.rounds, size.length)
-	if err != nil {
-		return err
-	}
-	r.table("SQLite, WAL, synchronous FULL", summarize(onSQLite, stores[0].name), stores, sqliteCallers)
-	swept, err := s.sweepUnderLoad(ctx, dsn, size.expired, size.live)
-	if err != nil {
-		return err
-	}
-	r.sweep(swept)
-
-	fmt.Print(text.String())
-	if out == "" {
+	text := append(summary.Bytes(), figures.Bytes()...)
+	fmt.Printf("%s", text)
+	if t.out == "" {
 		return nil
 	}
-	if err := os.WriteFile(filepath.Join(out, "RESULTS.md"), text.Bytes(), 0o644); err != nil {
-		return err
+	return os.WriteFile(filepath.Join(t.out, "RESULTS.md"), text, 0o644)
+}
+
+// compare runs a comparison and reports it.
+func (t task) compare(ctx context.Context, c comparison, r report, version string) (map[cell][]sample, error) {
+	samples, err := c.run(ctx, t.operations, t.rounds, t.length)
+	if err != nil {
+		return nil, err
 	}
-	return chart(filepath.Join(out, "ratios.svg"), all, s.stores)
+	all := summarize(samples, c.stores[0].name)
+	r.ratios(version, c, t.operations, all)
+	r.cells(c, t.operations, all)
+	if t.out == "" {
+		return samples, nil
+	}
+	return samples, chart(filepath.Join(t.out, c.picture), c, t.operations, all)
 }

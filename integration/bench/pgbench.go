@@ -48,9 +48,9 @@ func pgbenchUpdate(number string) string {
 var tps = regexp.MustCompile(`tps = ([0-9.]+)`)
 
 // byPgbench runs the scripts with pgbench -M prepared, one second each.
-func (s *server) byPgbench(path, dsn string) store {
-	return store{name: "pgbench -M prepared", outside: func(ctx context.Context, operation string, callers int) (sample, error) {
-		prefix := s.prefix()
+func (s *server) byPgbench(path string) store {
+	return store{name: "pgbench -M prepared", measured: []string{"issue", "consume", "check", "rotate"}, outside: func(ctx context.Context, operation string, callers int) (sample, error) {
+		prefix := newPrefix()
 		if operation == "consume" || operation == "rotate" {
 			if _, err := s.add(ctx, prefix, 25_000); err != nil {
 				return sample{}, err
@@ -69,7 +69,7 @@ func (s *server) byPgbench(path, dsn string) store {
 		}
 		n := strconv.Itoa(callers)
 		out, err := exec.CommandContext(ctx, path, "-n", "-M", "prepared", "-T", "1", "-c", n, "-j", "2", "-f", script.Name(),
-			"-D", "i=0", "-D", "clients="+n, "-D", "prefix="+prefix, dsn).CombinedOutput()
+			"-D", "i=0", "-D", "clients="+n, "-D", "prefix="+prefix, s.dsn).CombinedOutput()
 		found := tps.FindSubmatch(out)
 		if err != nil || found == nil {
 			return sample{}, fmt.Errorf("pgbench: %w: %s", err, out)

@@ -4,11 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strconv"
-	"sync/atomic"
 	"time"
 
-	"github.com/attesto/dpopnonce"
 	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	gormpg "gorm.io/driver/postgres"
@@ -16,15 +13,15 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// poolSize is the number of connections of each store.
+// poolSize is the number of connections of each pool. The stores take turns, and
+// all but pgx share one.
 const poolSize = 32
 
 // A server is PostgreSQL with the stores that are compared on it.
 type server struct {
-	admin    *pgxpool.Pool
-	stores   []store
-	library  store // without group commit
-	prefixes atomic.Int64
+	admin  *pgxpool.Pool
+	dsn    string
+	stores []store
 }
 
 func openPostgres(ctx context.Context, dsn string) (*server, error) {
@@ -40,52 +37,33 @@ func openPostgres(ctx context.Context, dsn string) (*server, error) {
 	if err := durable(ctx, admin); err != nil {
 		return nil, err
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config.Copy())
+	byPool, err := pgxpool.NewWithConfig(ctx, config.Copy())
 	if err != nil {
 		return nil, err
 	}
-	byStdlib, err := openPool(dsn)
+	pool, err := openPool("pgx", dsn)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{admin: admin, stores: []store{byPGX(pool), bySQL(byStdlib)}}
-	usual, err := openGORM(dsn)
+	db, err := onPostgres(pool)
 	if err != nil {
 		return nil, err
 	}
-	s.stores = append(s.stores, byModel(usual))
-	for _, l := range []struct {
-		name string
-		opts []dpopnonce.Option
-	}{{"dpopnonce", nil}, {"dpopnonce, group commit", []dpopnonce.Option{dpopnonce.WithGroupCommit()}}} {
-		db, err := openGORM(dsn)
-		if err != nil {
-			return nil, err
-		}
-		r, err := dpopnonce.NewRepository(db)
-		if err != nil {
-			return nil, err
-		}
-		if err := r.Migrate(ctx); err != nil {
-			return nil, err
-		}
-		library, err := byLibrary(l.name, db, l.opts...)
-		if err != nil {
-			return nil, err
-		}
-		s.stores = append(s.stores, library)
-		if len(l.opts) == 0 {
-			s.library = library
-		}
+	libraries, err := library(ctx, db) // creates the table
+	if err != nil {
+		return nil, err
 	}
-	if path := findPgbench(); path != "" {
-		s.stores = append(s.stores, s.byPgbench(path, dsn))
+	byStdlib, err := bySQL(pool, func(query string) string { return query }, func(t time.Time) any { return t })
+	if err != nil {
+		return nil, err
 	}
+	s := &server{admin: admin, dsn: dsn}
+	s.stores = append([]store{byPGX(byPool), byStdlib, byModel(db)}, libraries...)
 	return s, nil
 }
 
-func openPool(dsn string) (*sql.DB, error) {
-	pool, err := sql.Open("pgx", dsn)
+func openPool(driver, dsn string) (*sql.DB, error) {
+	pool, err := sql.Open(driver, dsn)
 	if err != nil {
 		return nil, err
 	}
@@ -94,11 +72,7 @@ func openPool(dsn string) (*sql.DB, error) {
 	return pool, nil
 }
 
-func openGORM(dsn string) (*gorm.DB, error) {
-	pool, err := openPool(dsn)
-	if err != nil {
-		return nil, err
-	}
+func onPostgres(pool *sql.DB) (*gorm.DB, error) {
 	return gorm.Open(gormpg.New(gormpg.Config{Conn: pool}), &gorm.Config{Logger: logger.Discard})
 }
 
@@ -117,6 +91,14 @@ func durable(ctx context.Context, admin *pgxpool.Pool) error {
 	return nil
 }
 
+func (s *server) comparison() comparison {
+	return comparison{
+		database: "PostgreSQL", picture: "postgresql.svg", stores: s.stores, callers: []int{1, 8, 32, 128},
+		clear: func(ctx context.Context) error { return s.fill(ctx, 50_000) },
+		add:   s.add,
+	}
+}
+
 // fill replaces the rows of the table by live ones and updates the statistics.
 func (s *server) fill(ctx context.Context, rows int) error {
 	if _, err := s.admin.Exec(ctx, "TRUNCATE "+table); err != nil {
@@ -129,42 +111,11 @@ func (s *server) fill(ctx context.Context, rows int) error {
 	return err
 }
 
-// prefix returns a prefix that no nonce has yet.
-func (s *server) prefix() string { return strconv.Itoa(int(s.prefixes.Add(1))) }
-
 // add stores n nonces and returns them.
 func (s *server) add(ctx context.Context, prefix string, n int) ([]string, error) {
 	now := time.Now().UTC().Truncate(time.Second)
 	_, err := s.admin.Exec(ctx, `INSERT INTO `+table+` (id, nonce, issued_at, expires_at)
 		SELECT gen_random_uuid(), $1 || '-' || to_char(i, 'FM00000000') || '-' || repeat('x', 26), $3, $4
 		FROM generate_series(1, $2) AS i`, prefix, n, now, now.Add(ttl))
-	if err != nil {
-		return nil, err
-	}
-	nonces := make([]string, n)
-	for i := range nonces {
-		nonces[i] = fmt.Sprintf("%s-%08d-%026s", prefix, i+1, "")
-		nonces[i] = nonces[i][:len(prefix)+10] + "xxxxxxxxxxxxxxxxxxxxxxxxxx"
-	}
-	return nonces, nil
-}
-
-func (s *server) compare(ctx context.Context, rounds int, length time.Duration) (map[cell][]sample, error) {
-	var live []string
-	return comparison{
-		database: "PostgreSQL", stores: s.stores, callers: callerCount,
-		begin: func(ctx context.Context) (err error) {
-			if err = s.fill(ctx, 50_000); err != nil {
-				return err
-			}
-			live, err = s.add(ctx, "check", 20_000)
-			return err
-		},
-		rows: func(ctx context.Context, operation string, callers int, length time.Duration) ([]string, error) {
-			if operation != "consume" {
-				return live, nil
-			}
-			return s.add(ctx, s.prefix(), int(length.Seconds()*float64(6000+500*min(callers, 120))))
-		},
-	}.run(ctx, rounds, length)
+	return texts(prefix, n), err
 }

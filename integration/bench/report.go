@@ -4,110 +4,104 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 	"time"
-
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/plotutil"
-	"gonum.org/v1/plot/vg"
 )
 
-// report writes the figures as markdown.
-type report struct{ w io.Writer }
+// report writes the figures as markdown: what most readers want first, and what is
+// behind it.
+type report struct{ summary, figures io.Writer }
 
-func (r report) line(format string, values ...any) { fmt.Fprintf(r.w, format+"\n", values...) }
+func line(w io.Writer, format string, values ...any) { fmt.Fprintf(w, format+"\n", values...) }
 
-func (r report) head(version string, rounds int, length, sync time.Duration) {
-	r.line("# Results\n")
-	r.line("Written by `make bench` on %s: %s, %d cores, load and server on one machine, pools of %d connections. The figures are medians of %d interleaved rounds of %v for each cell, in which the stores take turns %d times. "+
+func (r report) head(t task, sync time.Duration) {
+	line(r.summary, "# Results\n")
+	line(r.summary, "Written by `make bench` on %s: %d cores, load and server on one machine, pools of %d connections. "+
+		"The figures are medians of %d interleaved rounds of %v for each cell, in which the stores take turns %d times. "+
 		"A write and its fsync take %v on this disk. Absolute figures drift from run to run, ratios hold.\n",
-		time.Now().Format(time.DateOnly), version, runtime.NumCPU(), poolSize, rounds, length, slices, sync.Round(10*time.Microsecond))
+		time.Now().Format(time.DateOnly), runtime.NumCPU(), poolSize, t.rounds, t.length, turns, sync.Round(10*time.Microsecond))
+	line(r.summary, "The tables have calls per second over those of the same statements written by hand, prepared: "+
+		"an UPDATE and an INSERT for a rotate, one INSERT for a spend. The figures behind them are [below](#figures).\n")
+	line(r.figures, "## Figures\n\nThe processor time is that of this process, for one call.\n")
 }
 
-func (r report) table(title string, all map[cell]figures, stores []store, callers []int) {
-	r.line("## %s\n", title)
-	for _, operation := range operations {
-		r.line("| %s | callers | calls/s | lowest to highest round | p50 | p99 | ratio to %s |", operation, stores[0].name)
-		r.line("|---|---:|---:|---:|---:|---:|---:|")
-		for _, n := range callers {
-			for _, s := range stores {
+// columns returns the head of a table whose columns are numbers of callers.
+func columns(first string, callers []int) string {
+	head, rule := "| "+first, "|---"
+	for _, n := range callers {
+		head += fmt.Sprintf(" | %d", n)
+		rule += "|---:"
+	}
+	return head + " |\n" + rule + "|"
+}
+
+// ratios writes the one table of a database.
+func (r report) ratios(title string, c comparison, measured []string, all map[cell]figures) {
+	line(r.summary, "## %s\n\n%s", title, columns("over "+c.stores[0].name+", callers", c.callers))
+	for _, operation := range measured {
+		for _, s := range c.measuring(operation)[1:] {
+			row := "| " + operation + ", " + strings.TrimPrefix(s.name, "dpopnonce, ")
+			if s.name == plain {
+				row = "| **" + operation + "**"
+			}
+			for _, n := range c.callers {
+				row += fmt.Sprintf(" | %.2f", all[cell{s.name, operation, n}].ratio)
+			}
+			line(r.summary, "%s |", row)
+		}
+	}
+	line(r.summary, "\n![The same as a chart](%s)\n", c.picture)
+}
+
+// cells writes the figures of every cell.
+func (r report) cells(c comparison, measured []string, all map[cell]figures) {
+	line(r.figures, "### %s, each cell\n", c.database)
+	for _, operation := range measured {
+		line(r.figures, "| %s | callers | calls/s | lowest to highest round | p50 | p99 | processor | ratio |", operation)
+		line(r.figures, "|---|---:|---:|---:|---:|---:|---:|---:|")
+		for _, n := range c.callers {
+			for _, s := range c.measuring(operation) {
 				f := all[cell{s.name, operation, n}]
-				p50, p99 := f.p50.Round(time.Microsecond).String(), f.p99.Round(time.Microsecond).String()
+				own := fmt.Sprintf("%v | %v | %v", f.p50.Round(time.Microsecond), f.p99.Round(time.Microsecond), f.cpu.Round(time.Microsecond))
 				if s.outside != nil {
-					p50, p99 = "", ""
+					own = "| |"
 				}
-				r.line("| %s | %d | %.0f | %.0f to %.0f | %s | %s | %.2f |", s.name, n, f.perSecond, f.low, f.high, p50, p99, f.ratio)
+				line(r.figures, "| %s | %d | %.0f | %.0f to %.0f | %s | %.2f |", s.name, n, f.perSecond, f.low, f.high, own, f.ratio)
 			}
 		}
-		r.line("")
+		line(r.figures, "")
 	}
 }
 
 // sharing compares the library with group commit with the library without it.
-func (r report) sharing(samples map[cell][]sample, with, without string) {
-	r.line("## %s, over %s\n", with, without)
-	r.line("| callers | 1 | 8 | 32 | 128 |\n|---|---:|---:|---:|---:|")
-	for _, operation := range []string{"issue", "consume", "rotate"} {
-		line := "| " + operation
-		for _, n := range callerCount {
-			line += fmt.Sprintf(" | %.2f", against(samples, with, without, operation, n))
+func (r report) sharing(samples map[cell][]sample) {
+	callers := []int{1, 8, 32, 128}
+	line(r.figures, "### PostgreSQL, group commit over plain calls\n\n%s", columns("callers", callers))
+	for _, pair := range []struct{ operation, with, without, name string }{
+		{"issue", group, plain, "issue"}, {"consume", group, plain, "consume"}, {"rotate", group, plain, "rotate"},
+		{"rotate", sealedGroup, sealed, "rotate, sealed"}, {"spend", group, plain, "spend"},
+	} {
+		row := "| " + pair.name
+		for _, n := range callers {
+			row += fmt.Sprintf(" | %.2f", against(samples, pair.with, pair.without, pair.operation, n))
 		}
-		r.line("%s |", line)
+		line(r.figures, "%s |", row)
 	}
-	r.line("")
+	line(r.figures, "")
 }
 
-func (r report) facts(all []fact) {
-	r.line("## PostgreSQL, other figures\n\n| | |\n|---|---:|")
+func (r report) facts(database string, all []fact) {
+	line(r.figures, "### %s, other figures\n\n| | |\n|---|---:|", database)
 	for _, f := range all {
-		r.line("| %s | %s |", f.name, f.value)
+		line(r.figures, "| %s | %s |", f.name, f.value)
 	}
-	r.line("")
+	line(r.figures, "")
 }
 
 func (r report) sweep(s sweepResult) {
-	r.line("## Sweeping under load\n")
-	r.line("%d expired rows among %d live ones, 8 callers that rotate. The p99 of a rotate is %v without the sweep and %v during it (%.1f times). The sweep took %v.\n",
+	line(r.figures, "### Sweeping under load\n")
+	line(r.figures, "%d expired rows among %d live ones, 8 callers that rotate. The p99 of a rotate is %v without the sweep and %v during it (%.1f times). The sweep took %v.\n",
 		s.expired, s.live, s.without.Round(10*time.Microsecond), s.with.Round(10*time.Microsecond),
 		float64(s.with)/float64(s.without), s.took.Round(100*time.Millisecond))
-	r.line("```\n%s\n```", s.plan)
-}
-
-// chart draws the ratio of each store to the statements written by hand.
-func chart(path string, all map[cell]figures, stores []store) error {
-	p := plot.New()
-	p.Title.Text = "Calls per second, by hand = 1 (PostgreSQL)"
-	p.Y.Label.Text = "ratio"
-	p.Y.Min = 0
-	p.Legend.Top, p.Legend.Left = true, true
-	p.Add(plotter.NewGrid())
-	var names []string
-	for _, operation := range operations {
-		for _, n := range callerCount {
-			names = append(names, fmt.Sprintf("%s\n%d", operation, n))
-		}
-	}
-	const width = 6.5
-	highest := 1.0
-	for i, s := range stores {
-		var values plotter.Values
-		for _, operation := range operations {
-			for _, n := range callerCount {
-				values = append(values, all[cell{s.name, operation, n}].ratio)
-				highest = max(highest, values[len(values)-1])
-			}
-		}
-		bars, err := plotter.NewBarChart(values, vg.Points(width))
-		if err != nil {
-			return err
-		}
-		bars.Color = plotutil.Color(i)
-		bars.LineStyle.Width = 0
-		bars.Offset = vg.Points(width * (float64(i) - float64(len(stores)-1)/2))
-		p.Add(bars)
-		p.Legend.Add(s.name, bars)
-	}
-	p.NominalX(names...)
-	p.Y.Max = 1.4 * highest // leaves room for the legend
-	return p.Save(26*vg.Centimeter, 11*vg.Centimeter, path)
+	line(r.figures, "```\n%s\n```\n", s.plan)
 }

@@ -8,8 +8,12 @@ import (
 	"time"
 
 	"github.com/attesto/dpopnonce"
+	"github.com/attesto/dpopnonce/dialects"
 	"github.com/jackc/pgx/v5"
 )
+
+// sweepSQL is the statement whose plan the report shows.
+var sweepSQL = strings.ReplaceAll(dialects.Postgres().SQL().Sweep, "{table}", table)
 
 // A sweepResult is the effect of a sweep on callers that rotate.
 type sweepResult struct {
@@ -20,7 +24,7 @@ type sweepResult struct {
 }
 
 // sweepUnderLoad lets 8 callers rotate, first without a sweep and then during one.
-func (s *server) sweepUnderLoad(ctx context.Context, dsn string, expired, live int) (result sweepResult, err error) {
+func (s *server) sweepUnderLoad(ctx context.Context, expired, live int) (result sweepResult, err error) {
 	fmt.Fprintf(os.Stderr, "PostgreSQL: sweep of %d rows\n", expired)
 	result.expired, result.live = expired, live
 	if err := s.fill(ctx, live); err != nil {
@@ -37,7 +41,12 @@ func (s *server) sweepUnderLoad(ctx context.Context, dsn string, expired, live i
 	if _, err := s.admin.Exec(ctx, "CHECKPOINT"); err != nil {
 		return result, err
 	}
-	db, err := openGORM(dsn)
+	pool, err := openPool("pgx", s.dsn)
+	if err != nil {
+		return result, err
+	}
+	defer pool.Close()
+	db, err := onPostgres(pool)
 	if err != nil {
 		return result, err
 	}
@@ -45,7 +54,7 @@ func (s *server) sweepUnderLoad(ctx context.Context, dsn string, expired, live i
 	if err != nil {
 		return result, err
 	}
-	library := s.library
+	library := named(s.stores, plain)
 	const length = 8 * time.Second
 	without, err := run(ctx, library, "rotate", 8, length, nil)
 	if err != nil {

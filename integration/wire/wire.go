@@ -9,15 +9,23 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Count makes the connections of config count their round trips. A trip begins
+// A Dialer connects to an address, as net.Dialer.DialContext does.
+type Dialer = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Dial returns a dialer whose connections count their round trips. A trip begins
 // with the first write of the client, and with each write after a read.
-func Count(config *pgx.ConnConfig) *atomic.Int64 {
+func Dial(dial Dialer) (Dialer, *atomic.Int64) {
 	trips := &atomic.Int64{}
-	dial := config.DialFunc
-	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		return &counted{Conn: conn, trips: trips}, err
-	}
+	}, trips
+}
+
+// Count is Dial for the connections of config.
+func Count(config *pgx.ConnConfig) *atomic.Int64 {
+	dial, trips := Dial(Dialer(config.DialFunc))
+	config.DialFunc = dial
 	return trips
 }
 
