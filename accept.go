@@ -21,7 +21,7 @@ func (r *Repository) acceptAll(ctx context.Context, calls []*call) error {
 				continue
 			}
 			c.Outcome = c.entry.taken
-			if w := winners[c.nonce]; w == nil || w.Context.Err() != nil && c.Context.Err() == nil {
+			if w := winners[c.nonce]; w == nil || w.Gone() && !c.Gone() {
 				winners[c.nonce] = c
 			}
 		}

@@ -22,10 +22,15 @@ type call struct {
 	entry *entry        // by which nonce is accepted, unless it is stored
 }
 
+var errNilContext = errors.New("nil context")
+
 // newCall returns the call of an Issue.
 func (r *Repository) newCall(ctx context.Context, ttl time.Duration) (c *call, err error) {
 	if ttl, err = wholeTTL(ttl); err != nil {
 		return nil, err
+	}
+	if ctx == nil {
+		return nil, errNilContext
 	}
 	return &call{Call: batch.Call{Context: ctx}, ttl: ttl}, r.err
 }
@@ -50,7 +55,7 @@ func (r *Repository) presenting(ctx context.Context, nonce string, ttl time.Dura
 // because a transaction commits with it.
 type step func(session.Conn, *call) (outcome, err error)
 
-// run makes a call by what is session.Do or session.Transaction.
+// run makes a call; do is session.Do or session.Transaction.
 func (c *call) run(do func(context.Context, func(session.Conn) error) error, s step) error {
 	var outcome error
 	err := do(c.Context, func(conn session.Conn) (err error) {
@@ -63,8 +68,8 @@ func (c *call) run(do func(context.Context, func(session.Conn) error) error, s s
 	return outcome
 }
 
-// public runs a public call from its first check to its error. An error that is
-// no answer names the call, and what the operator can do if the dialect knows.
+// public runs a public call from its first check to its error. A failure names
+// the call, and what the operator can do about it if the dialect knows.
 func (r *Repository) public(operation string, do func() error) error {
 	err := do()
 	if err == nil || isAnswer(err) {
@@ -89,7 +94,7 @@ func (r *Repository) present(ctx context.Context, operation, nonce string, ttl t
 	})
 }
 
-// isAnswer reports whether err goes to the caller as it is.
+// isAnswer reports whether err is no failure, and goes to the caller as it is.
 func isAnswer(err error) bool {
 	var invalid *ValidationError
 	return errors.Is(err, ErrRejected) || err == ErrReplayed || err == ErrTTL || errors.As(err, &invalid)

@@ -33,8 +33,8 @@ var (
 	ErrUsed = fmt.Errorf("%w: already used", ErrRejected)
 )
 
-// ErrReplayed is returned by Spend: the proof was accepted before. It is no
-// ErrRejected: a fresh nonce does not help the one that replays.
+// ErrReplayed is returned by Spend: the proof was accepted before. It does not
+// satisfy errors.Is(err, ErrRejected), since a fresh nonce does not help.
 var ErrReplayed = errors.New("dpopnonce: proof replayed")
 
 // ErrDuplicate is returned by Insert, as a *ValidationError: the nonce is

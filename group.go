@@ -8,7 +8,7 @@ import (
 	"github.com/attesto/dpopnonce/internal/session"
 )
 
-// WithGroupCommit lets concurrent Issue, Consume and Rotate calls share a
+// WithGroupCommit lets concurrent Issue, Consume, Rotate and Spend calls share a
 // statement, and with it a commit. It pays from some tens of callers on.
 //
 // Each caller gets its own outcome, and of those that present one nonce one is
@@ -104,8 +104,10 @@ func (r *Repository) mintAll(calls []*call) (rows []DPoPNonce, err error) {
 // insertAll inserts all rows or none.
 func (r *Repository) insertAll(conn session.Conn, rows []DPoPNonce) error {
 	n, err := conn.Exec(r.sql.Shared.Issue, r.newRows(rows))
-	if fault, _ := r.dialect.Fault(err); err != nil && fault != dialects.DuplicateNonce {
-		return err
+	if err != nil {
+		if fault, _ := r.dialect.Fault(err); fault != dialects.DuplicateNonce {
+			return err
+		}
 	}
 	if n != int64(len(rows)) {
 		return batch.ErrAlone

@@ -79,8 +79,12 @@ func (r *Repository) insert(conn session.Conn, sql string, row *DPoPNonce, newID
 	}
 	v, found, failed := r.look(conn, row.Nonce, row.IssuedAt, time.Second)
 	switch {
-	case failed == nil && found:
-		return newID && err == nil && strings.EqualFold(v.id, row.ID.String()), nil
+	case failed == nil && found && (err != nil || !newID || !strings.EqualFold(v.id, row.ID.String())):
+		return false, nil
+	case failed == nil && found && row.UsedAt == nil:
+		return true, nil
+	case failed == nil && found: // only a count accepts
+		err = r.unchanged("INSERT counts no row")
 	case err == nil && failed == nil:
 		err = r.unchanged("INSERT stores no row")
 	case err == nil:

@@ -122,7 +122,7 @@ func (r *Repository) bySteps(conn session.Conn, values session.Values, all map[s
 func settle(calls []*call, all map[string]error) {
 	winners := make(map[string]*call, len(calls))
 	for _, c := range calls {
-		if w := winners[c.nonce]; w == nil || w.Context.Err() != nil && c.Context.Err() == nil {
+		if w := winners[c.nonce]; w == nil || w.Gone() && !c.Gone() {
 			winners[c.nonce] = c
 		}
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // Spend accepts a proof once: of all callers, on all nodes, it returns nil to
-// exactly one, until until. It is for servers that accept a nonce again inside
+// exactly one until that instant. It is for servers that accept a nonce again inside
 // its window (see [Repository.Check]): RFC 9449 section 11.1 has them refuse a
 // proof that they have seen. Acceptance is one INSERT, judged by its count of
 // rows; the table is the one of the nonces, or another, by [WithTable].
@@ -43,6 +43,9 @@ func (r *Repository) Spend(ctx context.Context, id string, until time.Time) erro
 		if err := e.judge(r.now()); err != nil {
 			return err
 		}
+		if ctx == nil {
+			return errNilContext
+		}
 		return r.accept(&call{Call: batch.Call{Context: ctx}, nonce: e.row.Nonce, entry: e})
 	})
 }
@@ -57,7 +60,7 @@ type entry struct {
 
 // newProof returns the entry of a proof.
 func newProof(id string, until time.Time) (*entry, error) {
-	last := until.Add(time.Second - 1).UTC().Truncate(time.Second).Add(Tolerance)
+	last := wholeSecond(until.Add(time.Second - 1)).Add(Tolerance)
 	var faults []FieldError
 	if id == "" {
 		faults = append(faults, FieldError{"id", blank})

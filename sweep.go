@@ -25,17 +25,21 @@ func (r *Repository) Sweep(ctx context.Context) (deleted int64, err error) {
 			return r.err
 		}
 		sql := r.sql.Sweep
+		if r.sql.SweepView != "" && r.session.InTransaction { // which an error would abort
+			sql = r.sql.SweepView
+		}
 		for batch := int64(r.sweepBatch); batch >= int64(r.sweepBatch); {
 			err := r.session.Do(ctx, func(conn session.Conn) (err error) {
 				batch, err = conn.Exec(sql, session.Values{"now", r.dialect.Instant(r.now()), "limit", r.sweepBatch})
 				return err
 			})
-			if fault, _ := r.dialect.Fault(err); fault == dialects.NotATable && sql == r.sql.Sweep && r.sql.SweepView != "" {
+			if err != nil {
+				fault, _ := r.dialect.Fault(err)
+				if fault != dialects.NotATable || sql == r.sql.SweepView || r.sql.SweepView == "" {
+					return err
+				}
 				sql, batch = r.sql.SweepView, int64(r.sweepBatch)
 				continue
-			}
-			if err != nil {
-				return err
 			}
 			deleted += batch
 		}

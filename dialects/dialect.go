@@ -21,13 +21,13 @@ type Dialect interface {
 	// Bound and stored values must compare in the database as instants do.
 	Instant(t time.Time) any
 
-	// SQL returns the statements, with the name of the table left open: a new
-	// value each time, which the caller may change.
+	// SQL returns the statements, with the name of the table left open.
 	SQL() SQL
 
 	// Fault says what a driver's error means, and advice is what the operator
-	// can do about it, "" if nothing is known. Errors may be wrapped, in a text
-	// that hides nonces and words that are alike: errors.Unwrap has the driver's.
+	// can do about it, "" if nothing is known. The error is not nil. It may be
+	// wrapped, in a text that has [hidden] in place of nonces and words that are
+	// part of one: errors.Unwrap and errors.As find the driver's own.
 	Fault(err error) (fault Fault, advice string)
 }
 

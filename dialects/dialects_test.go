@@ -134,9 +134,6 @@ func TestFaults(t *testing.T) {
 				t.Errorf("%s: Fault(%v) = %d, want %d", c.dialect.Name(), err, got, c.want)
 			}
 		}
-		if got, _ := c.dialect.Fault(nil); got != dialects.Other {
-			t.Errorf("%s: Fault(nil) = %d", c.dialect.Name(), got)
-		}
 	}
 }
 

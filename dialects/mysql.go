@@ -9,8 +9,8 @@ import (
 )
 
 // MySQL returns the dialect of MariaDB 10.6 and later. It is written to serve
-// MySQL 8 as well, and untested there; MySQL has no uuid type, so that its table
-// comes from Migrate or Schema, not from AutoMigrate.
+// MySQL 8 as well, without group commit, and untested there; MySQL has no uuid
+// type, so that its table comes from Migrate or Schema, not from AutoMigrate.
 func MySQL() Dialect { return mysql{} }
 
 type mysql struct{}
@@ -53,7 +53,7 @@ func (mysql) SQL() SQL {
 		// rows of other callers. Without the index, the hint is an error.
 		Consume: `
 			UPDATE {table} FORCE INDEX ({nonce_index}) SET used_at = @now
-			WHERE ` + sameNonce + ` AND used_at IS NULL AND {fresh} AND ` + committed + ``,
+			WHERE ` + sameNonce + ` AND used_at IS NULL AND {fresh} AND ` + committed,
 
 		Verdict: `
 			SELECT CAST(used_at IS NOT NULL AS BINARY), CAST({fresh} AS BINARY), CAST(CONVERT(id USING utf8mb4) AS BINARY)

@@ -55,16 +55,17 @@ func (postgres) SQL() SQL {
 			FROM {table} WHERE nonce = @nonce AND nonce::text COLLATE "C" = @nonce`,
 
 		// The array makes the planner go to the rows, in their order on disk; IN
-		// (SELECT ...) scanned the whole table. A row that changed since has
+		// (SELECT ...) alone scanned the whole table. A row that changed since has
 		// another ctid, and is left for the next sweep. Partitions may share a
-		// ctid: the last condition is for them, in a form that tempts the planner
-		// to no index.
+		// ctid, and tell theirs by the tableoid.
 		Sweep: `
+			WITH expired AS (
+				SELECT tableoid, ctid FROM {table} WHERE expires_at < @now
+				ORDER BY expires_at LIMIT @limit FOR UPDATE SKIP LOCKED
+			)
 			DELETE FROM {table}
-			WHERE ctid = ANY (ARRAY(
-				SELECT ctid FROM {table} WHERE expires_at < @now
-				ORDER BY expires_at LIMIT @limit FOR UPDATE SKIP LOCKED))
-			AND (expires_at < @now) IS TRUE`,
+			WHERE ctid = ANY (ARRAY(SELECT ctid FROM expired))
+				AND (tableoid, ctid) IN (SELECT tableoid, ctid FROM expired)`,
 
 		SweepView: `
 			DELETE FROM {table}
@@ -149,7 +150,7 @@ func (postgres) SQL() SQL {
 // those that somebody holds. They are updated by id: a ctid may be another
 // row's in another partition. Arrays make the planner use the indexes.
 const (
-	spendAll = `asked AS MATERIALIZED (
+	spendAll = `asked AS (
 			SELECT @nonces::text[] AS nonces
 		), spent AS (
 			UPDATE {table} SET used_at = @now

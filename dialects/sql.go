@@ -2,6 +2,7 @@ package dialects
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -23,8 +24,8 @@ import (
 //
 // Every statement may name @inside: whether it is in a transaction that somebody
 // commits. @@name is a variable of the database. A nonce must be matched byte
-// for byte, whatever the column's collation. White space counts as one blank. A
-// `?` may not appear.
+// for byte, whatever the column's collation. White space counts as one blank, so
+// that a comment from -- on would not end. A `?` may not appear.
 type SQL struct {
 	// Quote encloses a name; "\"" if it is empty.
 	Quote string
@@ -204,7 +205,7 @@ var (
 // Statements returns the SQL of d on table t, each statement on one line. A
 // statement that is missing or names something unknown is an error.
 func Statements(d Dialect, t Table) (SQL, error) {
-	s := d.SQL()
+	s := d.SQL().clone()
 	names := t.names(s.Quote)
 	var fault error
 	s.each(func(name string, text *string, values string, required bool) {
@@ -216,6 +217,24 @@ func Statements(d Dialect, t Table) (SQL, error) {
 		fault = fmt.Errorf("dialect %s: SQL.Shared: want one of Single and Steps", d.Name())
 	}
 	return s, fault
+}
+
+// clone returns a copy that shares nothing with s, which may be every caller's.
+func (s SQL) clone() SQL {
+	s.Schema = append([]string(nil), s.Schema...)
+	s.Shared = copied(s.Shared)
+	if s.Shared != nil {
+		s.Shared.Single, s.Shared.Steps = copied(s.Shared.Single), copied(s.Shared.Steps)
+	}
+	return s
+}
+
+func copied[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	clone := *p
+	return &clone
 }
 
 // fill writes names into the gaps of text and checks what it names.
@@ -231,6 +250,9 @@ func fill(text *string, names map[string]string, values string, required bool) (
 		}
 		return name
 	})
+	if strings.Contains(*text, "?") && err == nil {
+		err = errors.New("a ? in the statement")
+	}
 	for _, v := range value.FindAllString(*text, -1) {
 		if !strings.HasPrefix(v, "@@") && !strings.Contains(" inside "+values+" ", " "+v[1:]+" ") && err == nil {
 			err = fmt.Errorf("unknown value %s", v)

@@ -48,7 +48,6 @@ func (strict) SQL() dialects.SQL {
 
 func (strict) Fault(err error) (dialects.Fault, string) {
 	switch {
-	case err == nil:
 	case strings.Contains(err.Error(), "is locked"):
 		return dialects.Locked, ""
 	case strings.Contains(err.Error(), "does not match any PRIMARY KEY or UNIQUE"):

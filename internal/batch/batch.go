@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,7 +24,12 @@ type Call struct {
 
 	done  chan struct{} // closed when there is an outcome; nil unless it is queued
 	batch *batch        // nil while it waits
+	gone  atomic.Bool
 }
+
+// Gone reports whether the caller has given up. Its context is not to be looked
+// at then, which may serve another caller already.
+func (c *Call) Gone() bool { return c.gone.Load() }
 
 func (c *Call) call() *Call { return c }
 
@@ -74,20 +80,10 @@ func (q *Queue[C]) Do(c C, alone func(C) error) error {
 		return alone(c)
 	}
 	own := c.call()
-	q.mu.Lock()
-	if len(q.waiting) == 0 && (q.shared == 0 && q.alone < q.limits.Alone || q.shared+q.alone < q.limits.Shared) {
-		leave := q.enter(own.Context, &q.alone)
-		q.mu.Unlock()
+	if leave := q.admit(c); leave != nil {
 		defer leave()
 		return alone(c)
 	}
-	own.done, own.Outcome = make(chan struct{}), errUnanswered
-	q.waiting = append(q.waiting, c)
-	if q.shared == 0 { // the calls made alone may take long
-		q.start()
-	}
-	q.mu.Unlock()
-
 	select {
 	case <-own.done:
 	case <-own.Context.Done():
@@ -101,10 +97,26 @@ func (q *Queue[C]) Do(c C, alone func(C) error) error {
 	return own.Outcome
 }
 
+// admit lets a call go alone, until leave is called, or makes it wait: then leave
+// is nil.
+func (q *Queue[C]) admit(c C) (leave func()) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	own := c.call()
+	if len(q.waiting) == 0 && (q.shared == 0 && q.alone < q.limits.Alone || q.shared+q.alone < q.limits.Shared) {
+		return q.enter(own.Context, &q.alone)
+	}
+	own.done, own.Outcome = make(chan struct{}), errUnanswered
+	q.waiting = append(q.waiting, c)
+	if q.shared == 0 { // the calls made alone may take long
+		q.start()
+	}
+	return nil
+}
+
 // enter counts one more under way until leave is called, or ctx ends: what does
 // not come back then must not hold up the queue.
 func (q *Queue[C]) enter(ctx context.Context, count *int) (leave func()) {
-	*count++
 	var once sync.Once
 	end := func() {
 		once.Do(func() {
@@ -115,6 +127,7 @@ func (q *Queue[C]) enter(ctx context.Context, count *int) (leave func()) {
 		})
 	}
 	stop := context.AfterFunc(ctx, end)
+	*count++
 	return func() {
 		stop()
 		end()
@@ -156,6 +169,9 @@ func (q *Queue[C]) send() {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic in a shared call: %v", p)
+			if cause, ok := p.(error); ok {
+				err = fmt.Errorf("panic in a shared call: %w", cause)
+			}
 		}
 		q.answer(calls, err)
 		b.cancel()
@@ -224,6 +240,7 @@ func (q *Queue[C]) giveUp(own *Call) bool {
 		return false
 	default:
 	}
+	own.gone.Store(true)
 	if own.batch != nil {
 		if own.batch.stay--; own.batch.stay == 0 {
 			own.batch.cancel()

@@ -81,8 +81,10 @@ func (c Conn) read(b *bound, each func(scan func(dest ...any) error) error) erro
 // creating a unique index.
 func (c Conn) DDL(sql string) error {
 	err := c.fresh(c.ctx).Exec(sql).Error
-	if fault, _ := c.session.dialect.Fault(err); fault == dialects.DuplicateNonce {
-		err = &hiddenError{"the table has rows with the same value in a unique column", err}
+	if err != nil {
+		if fault, _ := c.session.dialect.Fault(err); fault == dialects.DuplicateNonce || fault == dialects.DuplicateKey {
+			return &hiddenError{"the table has rows with the same value in a unique column", err}
+		}
 	}
 	return err
 }

@@ -16,17 +16,23 @@ import (
 type quietLogger struct {
 	logger.Interface
 	dialect dialects.Dialect
+	final   bool // nothing is repeated, as in a caller's transaction
 }
 
 func (l quietLogger) LogMode(level logger.LogLevel) logger.Interface {
-	return quietLogger{l.Interface.LogMode(level), l.dialect}
+	return quietLogger{l.Interface.LogMode(level), l.dialect, l.final}
 }
 
 func (l quietLogger) Trace(ctx context.Context, begin time.Time, fc func() (string, int64), err error) {
 	if err != nil {
-		if fault, _ := l.dialect.Fault(err); fault != dialects.Other || errors.Is(err, driver.ErrBadConn) {
+		fault, _ := l.dialect.Fault(err)
+		b, ok := ctx.Value(boundKey{}).(*bound)
+		switch {
+		case fault == dialects.DuplicateNonce, fault == dialects.DuplicateKey, // an answer
+			fault == dialects.NotATable, // another statement follows
+			!l.final && (isRepeated(fault) || errors.Is(err, driver.ErrBadConn)):
 			err = nil
-		} else if b, ok := ctx.Value(boundKey{}).(*bound); ok {
+		case ok:
 			err = b.hide(err)
 		}
 	}

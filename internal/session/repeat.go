@@ -26,8 +26,17 @@ func (s *Session) Do(ctx context.Context, fn func(Conn) error) error {
 	return s.repeat(ctx, fn, false, true)
 }
 
-// Transaction is Do with the first run in a transaction. The UPDATE that accepts
-// a nonce must be its last statement: in a Galera cluster, MariaDB may roll a
+// isRepeated reports whether a run is repeated after a fault.
+func isRepeated(fault dialects.Fault) bool {
+	switch fault {
+	case dialects.Serialization, dialects.Locked, dialects.Exists, dialects.NeedsTransaction:
+		return true
+	}
+	return false
+}
+
+// Transaction is Do with the first run in a transaction. The UPDATE that decides
+// must be its last statement: in a Galera cluster, MariaDB may roll a
 // transaction back without an error if a statement is prepared next. What
 // follows is then a transaction of its own, and COMMIT succeeds.
 func (s *Session) Transaction(ctx context.Context, fn func(Conn) error) error {

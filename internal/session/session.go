@@ -52,7 +52,7 @@ func (s *Session) On(db *gorm.DB) *Session {
 	clone := *s
 	clone.InTransaction = poolOf(db.Statement.ConnPool) == nil
 	_, clone.IsTransaction = db.Statement.ConnPool.(gorm.TxCommitter)
-	clone.db = db.Session(&gorm.Session{NewDB: true, Logger: quietLogger{db.Logger, s.dialect}})
+	clone.db = db.Session(&gorm.Session{NewDB: true, Logger: quietLogger{db.Logger, s.dialect, clone.InTransaction}})
 	clone.db.Error = nil
 	// The translation would lose which index a duplicate violates.
 	clone.db.TranslateError = false
@@ -74,7 +74,7 @@ func Usable(db *gorm.DB) error {
 	case neverBegan(db.Statement.ConnPool):
 		return errors.New("*gorm.DB has no connection")
 	case db.DryRun:
-		return errors.New("*gorm.DB is in DryRun mode: it would accept a nonce without spending it")
+		return errors.New("*gorm.DB is in DryRun mode, which changes no row")
 	}
 	return nil
 }
