@@ -45,7 +45,7 @@ func (r *Repository) insertUsed(conn session.Conn, rows []DPoPNonce, inserted fu
 	if len(rows) == 0 {
 		return nil
 	}
-	err := conn.Rows(r.sql.Shared.Accept, session.Values{"rows", r.asRows(rows)}, func(scan func(...any) error) error {
+	err := conn.Rows(r.sql.Shared.Accept, r.asRows(rows), func(scan func(...any) error) error {
 		var nonce string
 		err := scan(&nonce)
 		if err == nil {

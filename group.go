@@ -118,7 +118,7 @@ func (r *Repository) insertAll(conn session.Conn, rows []DPoPNonce) error {
 // newRows returns the values of an INSERT of rows.
 func (r *Repository) newRows(rows []DPoPNonce) session.Values {
 	if r.sql.Shared.Steps != nil {
-		return session.Values{"rows", r.asRows(rows)}
+		return r.asRows(rows)
 	}
 	ids, nexts := make([]string, len(rows)), make([]string, len(rows))
 	for i, row := range rows {
@@ -128,11 +128,12 @@ func (r *Repository) newRows(rows []DPoPNonce) session.Values {
 		"issued_at", r.dialect.Instant(rows[0].IssuedAt), "expires_at", r.dialect.Instant(rows[0].ExpiresAt)}
 }
 
-// asRows returns rows as a statement binds them.
-func (r *Repository) asRows(rows []DPoPNonce) session.Rows {
-	all := make(session.Rows, len(rows))
+// asRows returns rows as one value, and their nonces, for the session to hide.
+func (r *Repository) asRows(rows []DPoPNonce) session.Values {
+	all, nexts := make(session.Rows, len(rows)), make([]string, len(rows))
 	for i, row := range rows {
 		all[i] = []any{row.ID.String(), row.Nonce, r.dialect.Instant(row.IssuedAt), r.dialect.Instant(row.ExpiresAt), r.instant(row.UsedAt)}
+		nexts[i] = row.Nonce
 	}
-	return all
+	return session.Values{"rows", all, "nexts", nexts}
 }

@@ -137,7 +137,7 @@ func (r *Repository) configure(db *gorm.DB, opts []Option) (err error) {
 	if r.sql, err = dialects.Statements(r.dialect, r.table); err != nil {
 		return err
 	}
-	r.session = session.New(db, r.dialect, r.sql, r.table, "nonce", "nonces", "next", "nexts", "rows")
+	r.session = session.New(db, r.dialect, r.sql, r.table, "nonce", "nonces", "next", "nexts")
 	r.inTx = r.session.IsTransaction
 	if r.groupCommit && r.sql.Shared == nil {
 		return fmt.Errorf("WithGroupCommit: dialect %s has no shared statements", r.dialect.Name())

@@ -51,14 +51,6 @@ func (b *bound) secrets() (all []string) {
 			all = append(all, v)
 		case []string:
 			all = append(all, v...)
-		case Rows:
-			for _, row := range v {
-				for _, column := range row {
-					if text, ok := column.(string); ok {
-						all = append(all, text)
-					}
-				}
-			}
 		}
 	}
 	return all
