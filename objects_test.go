@@ -165,6 +165,21 @@ func TestColumnOfAnotherTypeOrNewColumn(t *testing.T) {
 	}
 }
 
+func TestRedirectedProofIsNeverAcceptedTwice(t *testing.T) {
+	ctx := context.Background()
+	db, _ := withTriggers(t, "BEFORE INSERT", "INSERT INTO child VALUES (NEW.*); RETURN NULL;")
+	run(t, db, "ALTER TABLE child DROP CONSTRAINT child_pkey", "DROP INDEX child_nonce_idx")
+	accepted := 0
+	for i := 0; i < 4; i++ { // each repository's first INSERT
+		if withOptions(t, db).Spend(ctx, "proof", time.Now().Add(time.Minute)) == nil {
+			accepted++
+		}
+	}
+	if accepted > 1 {
+		t.Errorf("accepted %d times", accepted)
+	}
+}
+
 // withTriggers returns a table with a trigger, and one that inherits from it.
 func withTriggers(t *testing.T, when, body string) (*gorm.DB, *dpopnonce.Repository) {
 	t.Helper()

@@ -47,6 +47,25 @@ func TestSweepOfPartitionsDeletesExpiredRowsOnly(t *testing.T) {
 	}
 }
 
+func TestSweepOfPartitionsPassesOverHeldRows(t *testing.T) {
+	bounded, cancel := context.WithTimeout(context.Background(), 30*time.Second) // a sweep that waits fails here
+	defer cancel()
+	db := partitioned(t)
+	if err := db.Exec("UPDATE dpop_nonces SET expires_at = now() - interval '1 minute'").Error; err != nil {
+		t.Fatal(err)
+	}
+	holder := db.Begin()
+	defer holder.Rollback()
+	var held int64
+	if err := holder.Raw("SELECT count(*) FROM (SELECT FROM even WHERE expires_at < now() FOR UPDATE) AS rows").Scan(&held).Error; err != nil {
+		t.Fatal(err)
+	}
+	deleted, err := withOptions(t, db).Sweep(bounded)
+	if err != nil || deleted != 100-held || held == 0 {
+		t.Errorf("Sweep = %d, %v while %d rows are held", deleted, err, held)
+	}
+}
+
 func TestSharedStatementsLeaveOtherPartitionsAlone(t *testing.T) {
 	ctx := context.Background()
 	db := partitioned(t)

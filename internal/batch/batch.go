@@ -22,9 +22,11 @@ type Call struct {
 	// that it has to be made alone.
 	Outcome error
 
-	done  chan struct{} // closed when there is an outcome; nil unless it is queued
-	batch *batch        // nil while it waits
-	gone  atomic.Bool
+	deadline time.Time     // the Context's
+	bounded  bool          // it has one
+	done     chan struct{} // closed when there is an outcome; nil unless it is queued
+	batch    *batch        // nil while it waits
+	gone     atomic.Bool
 }
 
 // Gone reports whether the caller has given up. Its context is not to be looked
@@ -79,14 +81,21 @@ func (q *Queue[C]) Do(c C, alone func(C) error) error {
 	if q == nil {
 		return alone(c)
 	}
+	// Here, and nowhere else, a context is asked: one that panics ends its own
+	// call.
 	own := c.call()
+	ended := own.Context.Done()
+	own.deadline, own.bounded = own.Context.Deadline()
+	if own.Context.Err() != nil {
+		return alone(c)
+	}
 	if leave := q.admit(c); leave != nil {
 		defer leave()
 		return alone(c)
 	}
 	select {
 	case <-own.done:
-	case <-own.Context.Done():
+	case <-ended:
 		if q.giveUp(own) {
 			return fmt.Errorf("waiting for a shared call: %w", own.Context.Err())
 		}
@@ -202,19 +211,15 @@ func (q *Queue[C]) take() (*batch, []C) {
 	bounded := true
 	for _, c := range q.waiting {
 		own := c.call()
-		if own.Context.Err() != nil {
-			continue // it has given up, or is about to
-		}
 		if len(calls) == q.limits.Size || len(calls) > 0 && !q.together(calls[0], c) {
 			left = append(left, c)
 			continue
 		}
 		own.batch = b
 		calls = append(calls, c)
-		deadline, ok := own.Context.Deadline()
-		bounded = bounded && ok
-		if deadline.After(latest) {
-			latest = deadline
+		bounded = bounded && own.bounded
+		if own.deadline.After(latest) {
+			latest = own.deadline
 		}
 	}
 	q.waiting = left

@@ -110,3 +110,24 @@ func TestHangingLoneCallDoesNotStopTheQueue(t *testing.T) {
 	}
 	h.idle()
 }
+
+// brokenContext is one that an application has made badly.
+type brokenContext struct{ context.Context }
+
+func (brokenContext) Done() <-chan struct{} { panic("no Done") }
+func (brokenContext) Err() error            { panic("no Err") }
+
+func TestPanickingContextDoesNotStopTheQueue(t *testing.T) {
+	h := newHeld(t, succeed)
+	broken := func() {
+		defer func() { _ = recover() }()
+		_ = h.Do(newErrand(brokenContext{context.Background()}), never(t))
+	}
+	broken() // waits, and panics on its own goroutine
+	h.release()
+	h.idle()
+	broken() // alone
+	if err := h.Do(newErrand(context.Background()), func(*errand) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
