@@ -24,23 +24,23 @@ import (
 // A ttl under one second is [ErrTTL]. Any other error is a failure of the
 // server, and no nonce was handed out; call again.
 func (r *Repository) Issue(ctx context.Context, ttl time.Duration) (nonce string, err error) {
-	err = r.public("issue", func() error {
-		c, err := r.newCall(ctx, ttl)
-		if err == nil {
-			nonce, err = r.issue(c)
-		}
+	err = r.public("issue", func() (err error) {
+		nonce, err = r.issue(ctx, ttl)
 		return err
 	})
 	return nonce, err
 }
 
-// issue makes the call of an Issue.
-func (r *Repository) issue(c *call) (nonce string, err error) {
-	if r.seals {
+func (r *Repository) issue(ctx context.Context, ttl time.Duration) (nonce string, err error) {
+	c, err := r.newCall(ctx, ttl)
+	switch {
+	case err != nil:
+		return "", err
+	case r.seals:
 		err = r.seal(c)
-		return c.next, err
+	default:
+		err = r.queues.issue.Do(c, func(c *call) error { return c.run(r.session.Do, r.store) })
 	}
-	err = r.queues.issue.Do(c, func(c *call) error { return c.run(r.session.Do, r.store) })
 	if err != nil {
 		return "", err
 	}

@@ -26,12 +26,10 @@ func (r *Repository) Rotate(ctx context.Context, nonce string, ttl time.Duration
 		c, err := r.presenting(ctx, nonce, ttl)
 		switch {
 		case err != nil: // without a statement
-		case r.seals:
-			if err = r.seal(c); err == nil {
+		case r.seals, c.entry != nil:
+			if c.next, err = r.issue(ctx, ttl); err == nil {
 				err = r.consumeOnce(c)
 			}
-		case c.entry != nil:
-			err = r.accept(c)
 		default:
 			err = r.whenDone(c, r.queues.rotate.Do(c, r.rotate))
 		}
@@ -42,11 +40,8 @@ func (r *Repository) Rotate(ctx context.Context, nonce string, ttl time.Duration
 			return err
 		}
 		// No statement was sent, or the successor was in the table already.
-		issued, failed := r.newCall(ctx, ttl)
-		if failed == nil {
-			next, failed = r.issue(issued)
-		}
-		if failed != nil {
+		var failed error
+		if next, failed = r.issue(ctx, ttl); failed != nil {
 			return failed
 		}
 		return err

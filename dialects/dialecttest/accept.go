@@ -44,6 +44,7 @@ type way struct {
 	new     func(testing.TB) string // what is good from noon on for life
 	present func(context.Context, *dpopnonce.Repository, string) error
 	again   error // the outcome of a second time
+	opts    []dpopnonce.Option
 }
 
 // eachWay runs fn for every way, with a repository that has opts.
@@ -59,13 +60,13 @@ func eachWay(fn func(*testing.T, *env, way), opts ...dpopnonce.Option) func(*tes
 		for _, w := range []way{
 			{r, "Consume", issue, func(ctx context.Context, r *dpopnonce.Repository, nonce string) error {
 				return consume(ctx, r, nonce, life)
-			}, dpopnonce.ErrUsed},
+			}, dpopnonce.ErrUsed, opts},
 			{r, "Rotate", issue, func(ctx context.Context, r *dpopnonce.Repository, nonce string) error {
 				return rotate(ctx, r, nonce, life)
-			}, dpopnonce.ErrUsed},
+			}, dpopnonce.ErrUsed, opts},
 			{r, "Spend", func(testing.TB) string { return newName() }, func(ctx context.Context, r *dpopnonce.Repository, id string) error {
 				return r.Spend(ctx, id, noon.Add(life))
-			}, dpopnonce.ErrReplayed},
+			}, dpopnonce.ErrReplayed, opts},
 		} {
 			w := w
 			t.Run(w.name, func(t *testing.T) {

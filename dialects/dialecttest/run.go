@@ -50,6 +50,8 @@ func Run(t *testing.T, open func(testing.TB) *gorm.DB, opts ...dpopnonce.Option)
 		{"Accept", acceptCases},
 		{"AcceptRow", rowCases},
 		{"AcceptHeld", holdCases},
+		{"Sealed", sealedCases},
+		{"SealedJudge", sealedJudgeCases},
 		{"Concurrency", concurrencyCases},
 		{"GroupCommit", groupCommitCases},
 		{"Batch", batchCases},
