@@ -52,6 +52,7 @@ func Run(t *testing.T, open func(testing.TB) *gorm.DB, opts ...dpopnonce.Option)
 		{"AcceptHeld", holdCases},
 		{"Sealed", sealedCases},
 		{"SealedJudge", sealedJudgeCases},
+		{"SealedFleet", sealedFleetCases},
 		{"Concurrency", concurrencyCases},
 		{"GroupCommit", groupCommitCases},
 		{"Batch", batchCases},
