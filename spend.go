@@ -111,7 +111,7 @@ func (r *Repository) acceptAlone(conn session.Conn, c *call) (outcome, err error
 	if err != nil {
 		return nil, err
 	}
-	inserted, err := r.insert(conn, r.sql.Insert, &row, true)
+	inserted, err := r.insert(conn, r.sql.Insert, &row, !r.sql.NonceIDs)
 	if err == nil && !inserted {
 		outcome = c.entry.taken
 	}
