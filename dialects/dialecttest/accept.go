@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/attesto/dpopnonce"
 	"gorm.io/gorm"
@@ -31,60 +30,6 @@ var acceptCases = []testCase{
 	{name: "spends nothing when its context has ended", run: eachWay(acceptEndedContext)},
 	{name: "accepts once when its context ends meanwhile", run: eachWay(acceptEndingContext)},
 	{name: "an ended context fails only its caller", run: eachWay(acceptSharedContexts, dpopnonce.WithGroupCommit()), needs: groupCommit},
-}
-
-// life is for how long the cases that do not say otherwise make things
-// acceptable.
-const life = time.Minute
-
-// A way is one of those in which something is accepted by one INSERT.
-type way struct {
-	*dpopnonce.Repository
-	name    string
-	new     func(testing.TB) string // what is good from noon on for life
-	present func(context.Context, *dpopnonce.Repository, string) error
-	again   error // the outcome of a second time
-	opts    []dpopnonce.Option
-}
-
-// eachWay runs fn for every way, with a repository that has opts.
-func eachWay(fn func(*testing.T, *env, way), opts ...dpopnonce.Option) func(*testing.T, *env) {
-	return func(t *testing.T, e *env) {
-		r := e.sealed(t, opts...)
-		issue := func(t testing.TB) string {
-			t.Helper()
-			nonce, err := r.Issue(ctx, life)
-			wantIs(t, err, nil)
-			return nonce
-		}
-		for _, w := range []way{
-			{r, "Consume", issue, func(ctx context.Context, r *dpopnonce.Repository, nonce string) error {
-				return consume(ctx, r, nonce, life)
-			}, dpopnonce.ErrUsed, opts},
-			{r, "Rotate", issue, func(ctx context.Context, r *dpopnonce.Repository, nonce string) error {
-				return rotate(ctx, r, nonce, life)
-			}, dpopnonce.ErrUsed, opts},
-			{r, "Spend", func(testing.TB) string { return newName() }, func(ctx context.Context, r *dpopnonce.Repository, id string) error {
-				return r.Spend(ctx, id, noon.Add(life))
-			}, dpopnonce.ErrReplayed, opts},
-		} {
-			w := w
-			t.Run(w.name, func(t *testing.T) {
-				e.clock.Set(noon)
-				fn(t, e, w)
-			})
-		}
-	}
-}
-
-// newMany returns n things to present.
-func (w way) newMany(t testing.TB, n int) []string {
-	t.Helper()
-	all := make([]string, n)
-	for i := range all {
-		all[i] = w.new(t)
-	}
-	return all
 }
 
 // acceptOnce presents to repositories of other processes as well, the first call

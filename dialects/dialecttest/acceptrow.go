@@ -43,9 +43,14 @@ func rowColumns(t *testing.T, e *env, w way) {
 func sharedRowColumns(t *testing.T, e *env, w way) {
 	connect(t, e.db)
 	all := w.newMany(t, 64)
+	shared := e.sharedINSERTs(t)
 	e.clock.Set(noon.Add(10*time.Second + 7))
-	wantAll(t, race(len(all), func(i int) error { return w.present(ctx, w.Repository, all[i]) }), nil)
+	wantIs(t, w.present(alone, w.Repository, all[0]), nil)
+	wantAll(t, race(len(all)-1, func(i int) error { return w.present(alone, w.Repository, all[1+i]) }), nil)
 	e.wantRows(t, w, len(all))
+	if shared() == 0 {
+		t.Fatal("no INSERT was shared")
+	}
 }
 
 // wantRows fails unless n rows have the instants of what was new at noon and
@@ -98,13 +103,14 @@ func rowStays(t *testing.T, e *env, w way) {
 
 // sweptMeanwhile lets the row of an earlier acceptance expire and be swept
 // between a caller's judgement and its INSERT, as a machine that is suspended
-// does. The function that it returns says how many rows were swept.
-func (e *env) sweptMeanwhile(t *testing.T) (swept func() int64) {
+// does, or between that of many and the INSERT that they share. The function that
+// it returns says how many rows were swept.
+func (e *env) sweptMeanwhile(t *testing.T, shared bool) (swept func() int64) {
 	t.Helper()
 	var once sync.Once
 	var deleted int64
 	watch(t, e.db, func(tx *gorm.DB) {
-		if !strings.Contains(sqlOf(tx), "INSERT") {
+		if !strings.Contains(sqlOf(tx), "INSERT") || shared && !isShared(tx) {
 			return
 		}
 		once.Do(func() {
@@ -121,7 +127,7 @@ func (e *env) sweptMeanwhile(t *testing.T) (swept func() int64) {
 func stall(t *testing.T, e *env, w way) {
 	what := w.new(t)
 	wantIs(t, w.present(ctx, w.otherNode(t, e), what), nil)
-	swept := e.sweptMeanwhile(t)
+	swept := e.sweptMeanwhile(t, false)
 	wantIs(t, w.present(ctx, w.Repository, what), dpopnonce.ErrExpired)
 	if swept() == 0 {
 		t.Fatal("nothing was swept")
@@ -132,7 +138,7 @@ func stall(t *testing.T, e *env, w way) {
 func stallInTransaction(t *testing.T, e *env, w way) {
 	what := w.new(t)
 	wantIs(t, w.present(ctx, w.otherNode(t, e), what), nil)
-	swept := e.sweptMeanwhile(t)
+	swept := e.sweptMeanwhile(t, false)
 	wantIs(t, e.db.Transaction(func(tx *gorm.DB) error {
 		wantIs(t, w.present(ctx, w.WithTx(tx), what), dpopnonce.ErrExpired)
 		return nil
@@ -146,12 +152,16 @@ func sharedStall(t *testing.T, e *env, w way) {
 	connect(t, e.db)
 	all := w.newMany(t, 64)
 	for _, what := range all {
-		wantIs(t, w.present(ctx, w.otherNode(t, e), what), nil)
+		wantIs(t, w.present(ctx, w.Repository, what), nil)
 	}
-	swept := e.sweptMeanwhile(t)
-	wantAll(t, race(2*len(all), func(i int) error { return w.present(ctx, w.Repository, all[i/2]) }), dpopnonce.ErrExpired)
-	if swept() < int64(len(all)) {
-		t.Fatalf("%d rows were swept", swept())
+	swept := e.sweptMeanwhile(t, true)
+	for _, err := range race(2*len(all), func(i int) error { return w.present(alone, w.Repository, all[i/2]) }) {
+		if err != dpopnonce.ErrExpired {
+			wantIs(t, err, w.again) // before the sweep
+		}
+	}
+	if swept() == 0 {
+		t.Fatal("nothing was swept")
 	}
 }
 

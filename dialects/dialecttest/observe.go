@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"gorm.io/gorm"
@@ -60,6 +61,23 @@ func wantNoStatement(t testing.TB, sent func() []string) {
 	if all := sent(); len(all) > 0 {
 		t.Fatalf("sent %q", all)
 	}
+}
+
+// alone is the context of a call. The one of a shared statement has no values.
+var alone = context.WithValue(ctx, caller{}, "alone")
+
+func isShared(tx *gorm.DB) bool { return tx.Statement.Context.Value(caller{}) == nil }
+
+// sharedINSERTs counts those of calls with the context alone that are shared.
+func (e *env) sharedINSERTs(t *testing.T) func() int64 {
+	t.Helper()
+	var n atomic.Int64
+	watch(t, e.db, func(tx *gorm.DB) {
+		if isShared(tx) && strings.Contains(sqlOf(tx), "INSERT") {
+			n.Add(1)
+		}
+	})
+	return n.Load
 }
 
 // A recorder is the writer of a gorm logger.

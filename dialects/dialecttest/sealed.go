@@ -50,12 +50,6 @@ func (e *env) sealed(t testing.TB, opts ...dpopnonce.Option) *dpopnonce.Reposito
 	return e.repository(t, e.db, append(opts, dpopnonce.WithSealer(newSealer(t, purpose, suiteKey)))...)
 }
 
-// otherNode returns a repository that another process may have.
-func (w way) otherNode(t testing.TB, e *env) *dpopnonce.Repository {
-	t.Helper()
-	return e.sealed(t)
-}
-
 func endedContext() (context.Context, context.CancelFunc) {
 	ended, cancel := context.WithCancel(ctx)
 	cancel()

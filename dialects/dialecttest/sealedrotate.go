@@ -133,10 +133,3 @@ func bindsString(tx *gorm.DB, s string) bool {
 	}
 	return false
 }
-
-// onDB returns w's repository on another handle of the database.
-func (w way) onDB(t testing.TB, e *env, db *gorm.DB) *dpopnonce.Repository {
-	t.Helper()
-	opts := append([]dpopnonce.Option(nil), w.opts...)
-	return e.repository(t, db, append(opts, dpopnonce.WithSealer(newSealer(t, purpose, suiteKey)))...)
-}
