@@ -132,6 +132,6 @@ func (r *Repository) used(c *call, now time.Time) (row DPoPNonce, err error) {
 	digest := sha256.Sum256([]byte(row.Nonce))
 	row.ID = uuid.UUID(digest[:16])
 	row.ID[6] = row.ID[6]&0x0f | 0x80 // version 8, of the application's own making
-	row.ID[8] = row.ID[8]&0x3f | 0x80
+	row.ID[8] = row.ID[8]&0x1f | 0xa0 // MariaDB's uuid type refuses 0x80 here
 	return row, nil
 }
