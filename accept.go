@@ -13,6 +13,9 @@ import (
 
 // acceptAll accepts entries by one INSERT.
 func (r *Repository) acceptAll(ctx context.Context, calls []*call) error {
+	if !r.counted.Load() { // a trigger may count none of the rows that it stores
+		return batch.ErrAlone
+	}
 	return r.share(ctx, func(conn session.Conn) error {
 		now := r.now()
 		winners := map[string]*call{} // one of those that present the same, still there if possible

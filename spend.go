@@ -89,8 +89,8 @@ func newProof(id string, until time.Time) (*entry, error) {
 // stays, which is harmless.
 func (r *Repository) accept(c *call) error {
 	queue := r.queues.accept
-	if r.queues.alone.has(c.nonce) || !r.counted.Load() {
-		queue = nil // a transaction may hold its row, or a trigger count none
+	if r.queues.alone.has(c.nonce) { // a transaction may hold its row
+		queue = nil
 	}
 	err := queue.Do(c, func(c *call) error {
 		defer r.queues.alone.add(c.nonce)()

@@ -214,7 +214,7 @@ func (postgres) Fault(err error) (Fault, string) {
 		}
 		return DuplicateKey, ""
 	case "42703": // undefined_column
-		if strings.Contains(err.Error(), "ctid") {
+		if strings.Contains(err.Error(), "tableoid") || strings.Contains(err.Error(), "ctid") {
 			return NotATable, ""
 		}
 	case "25006": // read_only_sql_transaction
