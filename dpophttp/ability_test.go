@@ -145,12 +145,12 @@ func TestCopyAndStringReachWriterBelow(t *testing.T) {
 func TestCloseNotifyReportsClientGone(t *testing.T) {
 	gone := make(chan bool, 1)
 	gone <- true
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	for name, w := range map[string]http.ResponseWriter{
 		"of the writer below": &able{ResponseWriter: httptest.NewRecorder(), gone: gone},
 		"of the request":      plain{httptest.NewRecorder()},
 	} {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
 		accepted(t, ctx, w, func(w http.ResponseWriter, _ *http.Request) {
 			notified := w.(closeNotifier).CloseNotify()
 			if name == "of the request" {

@@ -33,8 +33,15 @@ var (
 // challenge asks for a proof with nonce, in the words of RFC 9449 sections 8
 // and 9.
 func (as *role) challenge(w http.ResponseWriter, nonce, algs string) {
-	const code = "use_dpop_nonce"
-	description := as.server + " requires nonce in DPoP proof"
+	as.refuse(w, nonce, algs, "use_dpop_nonce", as.server+" requires nonce in DPoP proof")
+}
+
+// replayed refuses a proof that was accepted before.
+func (as *role) replayed(w http.ResponseWriter, nonce, algs string) {
+	as.refuse(w, nonce, algs, "invalid_dpop_proof", "DPoP proof was used before")
+}
+
+func (as *role) refuse(w http.ResponseWriter, nonce, algs, code, description string) {
 	as.authenticate(w, algs, `error="`+code+`"`, `error_description="`+description+`"`)
 	as.answer(w, as.status, nonce, code, description)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func TestAuthorizationServerChallengesWithTokenError(t *testing.T) {
-	f := newFixture(t, dpophttp.SingleUse, (*dpophttp.Guard).AuthorizationServer)
+	f := newFixture(t, singleUse, (*dpophttp.Guard).AuthorizationServer)
 	w := f.do(request(""))
 	if w.Code != http.StatusBadRequest {
 		t.Fatal(w.Code)
@@ -24,7 +24,7 @@ func TestAuthorizationServerChallengesWithTokenError(t *testing.T) {
 
 func TestResourceServerChallengesWithAuthenticateHeader(t *testing.T) {
 	const want = `DPoP error="use_dpop_nonce", error_description="Resource server requires nonce in DPoP proof"`
-	f := newFixture(t, dpophttp.SingleUse, (*dpophttp.Guard).ResourceServer)
+	f := newFixture(t, singleUse, (*dpophttp.Guard).ResourceServer)
 	w := f.do(request(""))
 	if got := w.Header().Get("WWW-Authenticate"); w.Code != http.StatusUnauthorized || got != want+`, algs="ES256 EdDSA"` {
 		t.Fatal(w.Code, got)
@@ -41,7 +41,7 @@ func TestResourceServerChallengesWithAuthenticateHeader(t *testing.T) {
 }
 
 func TestResourceServerRefusesWithJSONBody(t *testing.T) {
-	f := newFixture(t, dpophttp.SingleUse, (*dpophttp.Guard).ResourceServer)
+	f := newFixture(t, singleUse, (*dpophttp.Guard).ResourceServer)
 	wantOAuthError(t, f.do(request("")), "use_dpop_nonce")
 	r := request("")
 	r.Header.Set("Unverified", "yes")
@@ -49,7 +49,7 @@ func TestResourceServerRefusesWithJSONBody(t *testing.T) {
 }
 
 func TestChallengesOfOuterLayersStay(t *testing.T) {
-	f := newFixture(t, dpophttp.SingleUse, (*dpophttp.Guard).ResourceServer)
+	f := newFixture(t, singleUse, (*dpophttp.Guard).ResourceServer)
 	for _, unverified := range []string{"", "yes"} {
 		r := request("")
 		r.Header.Set("Unverified", unverified)

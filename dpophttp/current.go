@@ -8,18 +8,13 @@ import (
 	"time"
 )
 
-// issueTimeout bounds an Issue that no request can cancel.
-const issueTimeout = 30 * time.Second
-
-// current holds the nonce that all responses of a Guard under Window carry.
+// current holds the nonce that all responses of a Guard under Window carry, if
+// its store has no Current.
 type current struct {
 	mu      sync.Mutex
 	nonce   string
 	replace time.Time // when the next nonce is due
 	issuing *issuing  // the running Issue, or nil
-
-	now     func() time.Time // set by tests; the wall clock if nil
-	timeout time.Duration    // set by tests; issueTimeout if 0
 }
 
 // issuing is one Issue that concurrent requests wait for.
@@ -30,11 +25,19 @@ type issuing struct {
 	err   error
 }
 
-// get returns the current nonce. It issues a new one if there is none or if
-// half the ttl has passed; concurrent callers share that Issue.
-func (c *current) get(ctx context.Context, nonces Nonces, ttl time.Duration) (string, error) {
+// currentNonce returns the current nonce of the store or else of g. It issues a
+// new one if there is none or if half the TTL has passed; concurrent callers
+// share that Issue.
+func (g *Guard) currentNonce(ctx context.Context) (string, error) {
+	if store, ok := g.Nonces.(sharing); ok {
+		nonce, err := store.Current(g.ttl())
+		if err == nil && nonce == "" {
+			err = fmt.Errorf("dpophttp: %T has no current nonce", store)
+		}
+		return nonce, err
+	}
+	now, c := g.now(), &g.current
 	c.mu.Lock()
-	now := c.time()
 	if c.nonce != "" && now.Before(c.replace) {
 		defer c.mu.Unlock()
 		return c.nonce, nil
@@ -43,7 +46,7 @@ func (c *current) get(ctx context.Context, nonces Nonces, ttl time.Duration) (st
 	if i == nil {
 		i = &issuing{began: now, done: make(chan struct{})}
 		c.issuing = i
-		go c.issue(ctx, i, nonces, ttl)
+		go g.issueCurrent(ctx, i)
 	}
 	c.mu.Unlock()
 	select {
@@ -54,24 +57,23 @@ func (c *current) get(ctx context.Context, nonces Nonces, ttl time.Duration) (st
 	}
 }
 
-// issue runs i with the values of a request's context, but not with its end: a
-// client that goes away does not cancel the Issue for the others. A store that
-// hangs past the timeout holds this goroutine, and no request.
-func (c *current) issue(ctx context.Context, i *issuing, nonces Nonces, ttl time.Duration) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.bound())
+// issueCurrent runs i with the values of a request's context, but not with its
+// end: a client that goes away does not cancel the Issue for the others. A store
+// that hangs past the timeout holds this goroutine, and no request.
+func (g *Guard) issueCurrent(ctx context.Context, i *issuing) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.timeout())
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() {
-		c.finish(i, "", ttl, fmt.Errorf("dpophttp: issue did not return: %w", ctx.Err()))
-	})
+	finish := func(nonce string, err error) { g.current.finish(i, nonce, g.ttl(), err) }
+	stop := context.AfterFunc(ctx, func() { finish("", fmt.Errorf("dpophttp: issue did not return: %w", ctx.Err())) })
 	defer stop()
 	nonce, err := "", errors.New("dpophttp: issue ended its goroutine")
 	defer func() {
 		if p := recover(); p != nil { // net/http recovers on its own goroutines only
 			err = fmt.Errorf("dpophttp: issue panicked: %v", p)
 		}
-		c.finish(i, nonce, ttl, err)
+		finish(nonce, err)
 	}()
-	nonce, err = nonces.Issue(ctx, ttl)
+	nonce, err = g.issue(ctx)
 }
 
 // finish answers those that wait for i. The first call counts.
@@ -107,20 +109,4 @@ func (c *current) drop(nonce string) {
 	if c.nonce == nonce {
 		c.nonce = ""
 	}
-}
-
-// time reads the wall clock, as the store does. Round(0) drops the monotonic
-// reading, which stands still while the machine is suspended.
-func (c *current) time() time.Time {
-	if c.now == nil {
-		return time.Now().Round(0)
-	}
-	return c.now()
-}
-
-func (c *current) bound() time.Duration {
-	if c.timeout == 0 {
-		return issueTimeout
-	}
-	return c.timeout
 }

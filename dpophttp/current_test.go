@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,7 +37,7 @@ func (s slow) Issue(ctx context.Context, ttl time.Duration) (string, error) {
 func TestConcurrentRequestsShareOneIssue(t *testing.T) {
 	s := newStore(t)
 	waiting := slow{Nonces: s, entered: make(chan struct{}, 64), leave: make(chan struct{})}
-	guard := &dpophttp.Guard{Nonces: waiting, NonceClaim: claim, Policy: dpophttp.Window}
+	guard := &dpophttp.Guard{Nonces: waiting, Proof: proof, Policy: dpophttp.Window, ProofsElsewhere: true}
 	handler := guard.ResourceServer(http.NotFoundHandler())
 	do := func(ctx context.Context, codes chan<- int) {
 		w := httptest.NewRecorder()
@@ -82,7 +83,7 @@ func (s tenants) Issue(ctx context.Context, ttl time.Duration) (string, error) {
 }
 
 func TestIssueSeesValuesOfRequest(t *testing.T) {
-	guard := &dpophttp.Guard{Nonces: tenants{newStore(t)}, NonceClaim: claim, Policy: dpophttp.Window}
+	guard := &dpophttp.Guard{Nonces: tenants{newStore(t)}, Proof: proof, Policy: dpophttp.Window, ProofsElsewhere: true}
 	handler := guard.ResourceServer(http.NotFoundHandler())
 	for tenant, want := range map[string]int{"": http.StatusServiceUnavailable, "acme": http.StatusUnauthorized} {
 		dpophttp.Forget(guard)
@@ -94,41 +95,55 @@ func TestIssueSeesValuesOfRequest(t *testing.T) {
 	}
 }
 
-// hanging is a store whose Issue does not look at its context.
+// hanging is a store whose first Issue does not look at its context.
 type hanging struct {
 	dpophttp.Nonces
-	leave chan struct{}
+	calls       atomic.Int64
+	leave, left chan struct{}
 }
 
-func (s hanging) Issue(ctx context.Context, ttl time.Duration) (string, error) {
-	<-s.leave
-	return s.Nonces.Issue(context.Background(), ttl)
+func (s *hanging) Issue(ctx context.Context, ttl time.Duration) (string, error) {
+	if s.calls.Add(1) == 1 {
+		<-s.leave
+		defer close(s.left)
+		return "too-late", nil
+	}
+	return s.Nonces.Issue(ctx, ttl)
 }
 
 func TestHangingIssueAnswersAllAndIsReplaced(t *testing.T) {
-	s := hanging{newStore(t), make(chan struct{})}
-	guard := &dpophttp.Guard{Nonces: s, NonceClaim: claim, Policy: dpophttp.Window}
-	dpophttp.SetIssueTimeout(guard, 20*time.Millisecond)
+	s := &hanging{Nonces: newStore(t), leave: make(chan struct{}), left: make(chan struct{})}
+	guard := &dpophttp.Guard{Nonces: s, Proof: proof, Policy: dpophttp.Window, ProofsElsewhere: true,
+		Timeout: 50 * time.Millisecond}
 	handler := guard.ResourceServer(http.NotFoundHandler())
-	do := func(codes chan<- int) {
+	do := func() *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, request(""))
-		codes <- w.Code
+		return w
 	}
 	codes := make(chan int, 16)
 	for i := 0; i < 16; i++ {
-		go do(codes)
+		go func() { codes <- do().Code }()
 	}
 	for i := 0; i < 16; i++ {
 		if code := <-codes; code != http.StatusServiceUnavailable {
 			t.Fatal(code)
 		}
 	}
-	dpophttp.SetIssueTimeout(guard, time.Minute)
-	go do(codes) // waits for an Issue of its own
+	nonce := ""
+	for i := 0; i < 100 && nonce == ""; i++ { // a slow machine may need longer than the timeout
+		nonce = do().Header().Get("DPoP-Nonce")
+	}
+	if nonce == "" {
+		t.Fatal("no Issue beside the one that hangs")
+	}
 	close(s.leave)
-	if code := <-codes; code != http.StatusUnauthorized {
-		t.Fatal(code)
+	<-s.left
+	for i := 0; i < 100; i++ {
+		runtime.Gosched() // until the first Issue is done
+	}
+	if got := do().Header().Get("DPoP-Nonce"); got != nonce {
+		t.Fatal("a late Issue replaced the current nonce")
 	}
 }
 
@@ -140,7 +155,7 @@ func TestIssueWithoutReturnIsAnswered503(t *testing.T) {
 		failing := slow{Nonces: newStore(t), entered: make(chan struct{}, 2), leave: make(chan struct{}), fail: fail}
 		close(failing.leave)
 		var failed error
-		guard := &dpophttp.Guard{Nonces: failing, NonceClaim: claim, Policy: dpophttp.Window,
+		guard := &dpophttp.Guard{Nonces: failing, Proof: proof, Policy: dpophttp.Window, ProofsElsewhere: true,
 			OnError: func(_ *http.Request, err error) { failed = err }}
 		handler := guard.ResourceServer(http.NotFoundHandler())
 		for i := 0; i < 2; i++ {
@@ -157,18 +172,30 @@ func TestIssueWithoutReturnIsAnswered503(t *testing.T) {
 type mute struct{ err error }
 
 func (m mute) Issue(context.Context, time.Duration) (string, error)          { return "", nil }
-func (m mute) Check(context.Context, string, time.Duration) error            { return nil }
+func (m mute) Check(context.Context, string, time.Duration) error            { return m.err }
 func (m mute) Rotate(context.Context, string, time.Duration) (string, error) { return "", m.err }
 
+// muteCurrent has Current besides.
+type muteCurrent struct{ mute }
+
+func (m muteCurrent) Current(time.Duration) (string, error) { return "", nil }
+
 func TestEmptyNonceOfStoreIsAnswered503(t *testing.T) {
-	for _, policy := range []dpophttp.Policy{dpophttp.SingleUse, dpophttp.Window} {
-		for _, err := range []error{nil, dpopnonce.ErrUsed} {
-			for _, nonce := range []string{"", "some-nonce"} {
-				guard := &dpophttp.Guard{Nonces: mute{err}, NonceClaim: claim, Policy: policy}
+	for _, err := range []error{nil, dpopnonce.ErrUsed} {
+		for _, nonces := range []dpophttp.Nonces{mute{err}, muteCurrent{mute{err}}} {
+			for _, policy := range []dpophttp.Policy{dpophttp.SingleUse, dpophttp.Window} {
+				once := &spender{}
+				guard := &dpophttp.Guard{Nonces: nonces, Proof: proof, Policy: policy}
+				if policy == dpophttp.Window {
+					guard.Proofs = once
+				}
 				w := httptest.NewRecorder()
-				guard.AuthorizationServer(http.NotFoundHandler()).ServeHTTP(w, request(nonce))
-				if w.Code != http.StatusServiceUnavailable {
-					t.Fatal(policy, err, w.Code)
+				guard.AuthorizationServer(http.NotFoundHandler()).ServeHTTP(w, request("some-nonce"))
+				if w.Code != http.StatusServiceUnavailable || len(once.ids) != 0 {
+					t.Fatal(policy, err, w.Code, once.ids)
+				}
+				if nonce, err := guard.Nonce(context.Background()); nonce != "" || err == nil {
+					t.Fatal(nonce, err)
 				}
 			}
 		}

@@ -3,12 +3,17 @@
 // sends the next nonce to the client (RFC 9449 sections 8 and 9).
 //
 // A [Guard] is middleware. Mount it behind the verification of the DPoP proof,
-// so that invalid proofs cannot spend nonces, and in front of the handler that
+// so that invalid proofs cannot spend anything, and in front of the handler that
 // answers the request:
 //
 //	CORS → client or token authentication → proof verification → Guard → handler
 //
-// Requests without a verified proof never reach the store.
+// Requests without a verified proof never reach a store. Of the others the nonce
+// is judged first, and under [Window] the proof is spent last, with nothing
+// between it and the handler: a proof without an acceptable nonce costs no row.
+//
+// [Guard.Accept] is the same judgement for servers that verify proofs inside a
+// handler.
 //
 // # The handler's ResponseWriter
 //

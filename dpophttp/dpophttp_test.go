@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -58,6 +59,13 @@ func (s *store) Rotate(ctx context.Context, nonce string, ttl time.Duration) (st
 	return s.Repository.Rotate(ctx, nonce, ttl)
 }
 
+func (s *store) Spend(ctx context.Context, id string, until time.Time) error {
+	if s.calls.Add(1); s.down != nil {
+		return s.down
+	}
+	return s.Repository.Spend(ctx, id, until)
+}
+
 func newStore(t *testing.T) *store {
 	t.Helper()
 	db, err := gorm.Open(sqlite.Open("file:"+filepath.Join(t.TempDir(), "nonces.db")+
@@ -88,29 +96,45 @@ func (s *store) rows(t *testing.T, where string) (n int64) {
 	return n
 }
 
-// onEachRole runs a test for both roles and policies.
+// kind is a policy, with what Window needs for it.
+type kind int
+
+const (
+	singleUse  kind = iota
+	window          // the application refuses a proof that it has seen
+	windowOnce      // with Proofs
+)
+
+func (k kind) String() string { return [...]string{"SingleUse", "Window", "Window with Proofs"}[k] }
+
+// onEachRole runs a test for both roles and all kinds.
 func onEachRole(t *testing.T, test func(t *testing.T, f *fixture)) {
 	for name, wrap := range map[string]func(*dpophttp.Guard, http.Handler) http.Handler{
 		"authorization server": (*dpophttp.Guard).AuthorizationServer,
 		"resource server":      (*dpophttp.Guard).ResourceServer,
 	} {
 		wrap := wrap
-		for policyName, policy := range map[string]dpophttp.Policy{"SingleUse": dpophttp.SingleUse, "Window": dpophttp.Window} {
-			policy := policy
-			t.Run(name+"/"+policyName, func(t *testing.T) {
-				test(t, newFixture(t, policy, wrap))
-			})
+		for _, kind := range []kind{singleUse, window, windowOnce} {
+			kind := kind
+			t.Run(name+"/"+kind.String(), func(t *testing.T) { test(t, newFixture(t, kind, wrap)) })
 		}
 	}
 }
 
-func newFixture(t *testing.T, policy dpophttp.Policy, wrap func(*dpophttp.Guard, http.Handler) http.Handler) *fixture {
+func newFixture(t *testing.T, kind kind, wrap func(*dpophttp.Guard, http.Handler) http.Handler) *fixture {
 	t.Helper()
 	f := &fixture{store: newStore(t)}
 	f.guard = &dpophttp.Guard{
-		Nonces: f.store, Policy: policy, NonceClaim: claim, Algs: "ES256 EdDSA",
+		Nonces: f.store, Proof: proof, Algs: "ES256 EdDSA", ProofsElsewhere: true,
+		Clock:    func() time.Time { return f.store.clock },
 		OnReject: func(_ *http.Request, err error) { f.rejected = append(f.rejected, err) },
 		OnError:  func(_ *http.Request, err error) { f.failed = append(f.failed, err) },
+	}
+	if kind != singleUse {
+		f.guard.Policy = dpophttp.Window
+	}
+	if kind == windowOnce {
+		f.guard.Proofs = f.store
 	}
 	f.handler = wrap(f.guard, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		f.passed++
@@ -119,15 +143,18 @@ func newFixture(t *testing.T, policy dpophttp.Policy, wrap func(*dpophttp.Guard,
 	return f
 }
 
-// claim is the NonceClaim of an application that has verified the proof.
-func claim(r *http.Request) (string, bool) {
-	return r.Header.Get("Claim"), r.Header.Get("Unverified") == ""
+// proof is the Proof of an application that has verified the proof.
+func proof(r *http.Request) (dpophttp.Proof, bool) {
+	return dpophttp.Proof{Nonce: r.Header.Get("Claim"), ID: r.Header.Get("Id")}, r.Header.Get("Unverified") == ""
 }
+
+var lastID atomic.Int64
 
 // request returns a request with a verified proof.
 func request(nonce string) *http.Request {
 	r := httptest.NewRequest("POST", "/", nil)
 	r.Header.Set("Claim", nonce)
+	r.Header.Set("Id", strconv.FormatInt(lastID.Add(1), 10))
 	return r
 }
 

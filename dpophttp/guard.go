@@ -1,7 +1,6 @@
 package dpophttp
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,74 +12,78 @@ import (
 	"github.com/attesto/dpopnonce"
 )
 
-// Nonces is the store that a Guard consults; *dpopnonce.Repository implements
-// it. Check and Rotate get the nonce of the proof as it is, "" if it has none,
-// and reject it with an error that is [dpopnonce.ErrRejected]. Rotate returns a
-// successor beside every rejection.
-type Nonces interface {
-	Issue(ctx context.Context, ttl time.Duration) (string, error)
-	Check(ctx context.Context, nonce string, ttl time.Duration) error
-	Rotate(ctx context.Context, nonce string, ttl time.Duration) (string, error)
-}
-
-// Policy says how often a nonce is accepted.
-type Policy int
-
-const (
-	// SingleUse accepts a nonce once. Every response carries the next nonce,
-	// accepted or rejected, at one call of the store. A client that sends
-	// parallel requests with one nonce is challenged for all but one of them.
-	//
-	// The table holds up to (rate of challenges) × (TTL + interval of sweeps)
-	// rows. Mount the Guard behind client or token authentication. For public
-	// clients limit the rate or use Window.
-	SingleUse Policy = iota
-
-	// Window accepts a nonce until it expires. All responses of a Guard carry
-	// the same current nonce, which is replaced at half its TTL: the number of
-	// rows does not depend on the number of requests. Window does not prevent
-	// replays: the application has to refuse a jti that it has seen for as long
-	// as a nonce lives (RFC 9449 section 11.1).
-	Window
-)
-
 // A Guard passes requests whose verified DPoP proof carries an acceptable
 // nonce, and answers all others itself. Set its fields before the first call of
-// a method, and do not copy it. Its handlers are safe for concurrent use.
+// a method, and do not copy it. Its methods and handlers are safe for concurrent
+// use.
 //
-// A Guard serves one role, with any number of handlers. An authorization server
-// and a resource server have separate nonces (RFC 9449 section 9): give each
-// role its own Guard and its own table.
+// A Guard serves one role, with any number of handlers. On origins of their own
+// an authorization server and a resource server have separate nonces (RFC 9449
+// section 9): give each role its own Guard and its own table. Clients keep one
+// nonce for each origin: where both roles share one, give both Guards Window and
+// the same Nonces, or every change of role costs a challenge.
+//
+// What cannot work panics when a handler is mounted. What fails in a request is
+// a 503 without a nonce, reported to OnError: never a challenge, never a pass.
 type Guard struct {
 	// Nonces is the store. Required.
 	Nonces Nonces
 
-	// TTL is how long a nonce lives; dpopnonce.DefaultTTL if it is 0. It is at
-	// least one second, and floored to whole seconds.
-	TTL time.Duration
-
-	// Policy is SingleUse by default.
+	// Policy is SingleUse by default, which needs Nonces with the method of
+	// [Rotator].
 	Policy Policy
 
-	// NonceClaim returns the nonce claim of the request's proof, "" if it has
-	// none, and whether the application has verified that proof: signature, htm,
-	// htu, iat, jti and, with an access token, ath. A request without a verified
-	// proof is refused, and the store is not called. Required.
-	NonceClaim func(*http.Request) (nonce string, verified bool)
+	// TTL is how long a nonce lives; dpopnonce.DefaultTTL if it is 0. It is at
+	// least one second, two where Nonces has Current, and floored to whole
+	// seconds. All nodes have the same.
+	TTL time.Duration
+
+	// Proof returns what the application's verifier found, and whether the proof
+	// is valid: one DPoP header, signature, htm, htu and, with an access token,
+	// ath. Its iat need not be compared: the nonce says how old the proof is at
+	// most, whatever the client's clock says (RFC 9449 section 11.1). A request
+	// without a verified proof is refused, and no store is asked. Required by
+	// AuthorizationServer and ResourceServer.
+	Proof func(*http.Request) (p Proof, verified bool)
+
+	// Proofs makes Window accept each proof once. The proof is spent last: one
+	// that is refused for its nonce is not remembered. SingleUse has no use for
+	// it, since the nonce spends the proof.
+	Proofs Proofs
+
+	// ProofsElsewhere says, under Window without Proofs, that the application
+	// itself refuses a proof that it has seen, for as long as a nonce lives.
+	ProofsElsewhere bool
+
+	// Optional passes a request that has neither a DPoP header nor an
+	// Authorization header of the scheme DPoP to the handler as it is, without a
+	// call of the store. The application then has to refuse a token that is bound
+	// to a key (cnf.jkt) and comes without a proof, or whoever has stolen it
+	// leaves the proof away.
+	Optional bool
+
+	// Timeout bounds all calls of the stores for one request; 5 seconds if it is
+	// 0. After it the answer is 503, whether the proof is spent or not. A store
+	// that does not end with its context is waited for. The context of the
+	// handler is not shortened.
+	Timeout time.Duration
+
+	// Clock is time.Now if nil.
+	Clock func() time.Time
 
 	// Algs lists the signature algorithms that a resource server names in its
 	// challenges, separated by spaces ("ES256 EdDSA"). Optional.
 	Algs string
 
-	// OnReject is called for every proof whose nonce is rejected, before the
-	// challenge is written. The error is the reason: dpopnonce.ErrMissing,
-	// ErrUnknown, ErrUsed or ErrExpired, under both policies. The client does
-	// not learn it. Optional.
+	// OnReject is called for every verified proof that is refused, before the
+	// response is written. The error is the reason: dpopnonce.ErrMissing,
+	// ErrUnknown, ErrUsed or ErrExpired for its nonce, under both policies, which
+	// the client does not learn; ErrReplayed for the proof itself. Optional.
 	OnReject func(*http.Request, error)
 
-	// OnError is called for every failure of the store, before the 503 is
-	// written. If the client went away, the error is that of the request's
-	// context. Optional.
+	// OnError is called for every failure of a store, and for a Proof without an
+	// ID that needs one, before the 503 is written. If the client went away, the
+	// error is that of the request's context. Optional.
 	OnError func(*http.Request, error)
 
 	mu      sync.Mutex
@@ -90,125 +93,117 @@ type Guard struct {
 
 // AuthorizationServer guards next, an endpoint of an authorization server such
 // as the token endpoint. It answers a rejected nonce with 400 use_dpop_nonce, a
-// request without a verified proof with 400 invalid_dpop_proof, and a failure of
-// the store with 503.
+// replayed proof and a request without a verified proof with 400
+// invalid_dpop_proof, and a failure of a store with 503.
 //
 // It panics if a field of g is missing or invalid, or if g already serves a
 // resource server.
 func (g *Guard) AuthorizationServer(next http.Handler) http.Handler {
-	return g.guard(&authorizationServer, next)
+	return g.mount(&authorizationServer, next)
 }
 
 // ResourceServer guards next, a protected resource. It answers a rejected nonce
-// with 401 and the error use_dpop_nonce in WWW-Authenticate, a request without a
-// verified proof with 401, and a failure of the store with 503. The challenges
-// that an outer layer has set stay, and a JSON body names the error again.
+// with 401 and the error use_dpop_nonce in WWW-Authenticate, a replayed proof
+// with 401 and invalid_dpop_proof there, a request without a verified proof with
+// 401, and a failure of a store with 503. The challenges that an outer layer has
+// set stay, and a JSON body names the error again.
 //
 // It panics if a field of g is missing or invalid, or if g already serves an
 // authorization server.
 func (g *Guard) ResourceServer(next http.Handler) http.Handler {
-	return g.guard(&resourceServer, next)
+	return g.mount(&resourceServer, next)
 }
 
-func (g *Guard) guard(as *role, next http.Handler) http.Handler {
+func (g *Guard) mount(as *role, next http.Handler) http.Handler {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if why := g.unfit(as); why != "" {
-		panic("dpophttp: " + as.name + ": " + why)
+	why := g.unfit()
+	switch {
+	case why != "":
+	case g.Proof == nil:
+		why = "Guard without Proof"
+	case strings.IndexFunc(g.Algs, notQuotable) >= 0:
+		why = fmt.Sprintf("Algs %q does not fit into a header", g.Algs)
+	case g.role != nil && g.role != as:
+		why = "this Guard serves as " + g.role.name + ": each role needs its own Guard"
+	case next == nil:
+		why = "nil handler"
 	}
-	if next == nil {
-		panic("dpophttp: " + as.name + ": nil handler")
+	if why != "" {
+		panic("dpophttp: " + as.name + ": " + why)
 	}
 	g.role = as
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(as, w, r, next) })
-}
-
-// unfit returns why g cannot serve as a role, or "".
-func (g *Guard) unfit(as *role) string {
-	switch {
-	case isNil(g.Nonces):
-		return "Guard without Nonces"
-	case g.NonceClaim == nil:
-		return "Guard without NonceClaim"
-	case g.TTL != 0 && g.TTL < time.Second:
-		return fmt.Sprintf("TTL of %v is under one second", g.TTL)
-	case g.Policy != SingleUse && g.Policy != Window:
-		return fmt.Sprintf("unknown Policy %d", g.Policy)
-	case strings.IndexFunc(g.Algs, notQuotable) >= 0:
-		return fmt.Sprintf("Algs %q does not fit into a header", g.Algs)
-	case g.role != nil && g.role != as:
-		return "this Guard serves as " + g.role.name + ": each role needs its own Guard"
-	}
-	return ""
-}
-
-// isNil also reports a nil pointer in the interface.
-func isNil(n Nonces) bool {
-	v := reflect.ValueOf(n)
-	return n == nil || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // notQuotable reports whether r cannot stand unescaped in a quoted-string (RFC
 // 9110 section 5.6.4).
 func notQuotable(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }
 
-func (g *Guard) ttl() time.Duration {
-	if g.TTL == 0 {
-		return dpopnonce.DefaultTTL
+// unfit returns why g cannot judge a proof, or "".
+func (g *Guard) unfit() string {
+	_, rotates := g.Nonces.(Rotator)
+	_, shares := g.Nonces.(sharing)
+	window := g.Policy == Window
+	switch {
+	case isNil(g.Nonces):
+		return "Guard without Nonces"
+	case g.Policy != SingleUse && !window:
+		return fmt.Sprintf("unknown Policy %d", g.Policy)
+	case g.TTL != 0 && g.TTL < time.Second:
+		return fmt.Sprintf("TTL of %v is under one second", g.TTL)
+	case window && shares && g.ttl() < 2*time.Second:
+		return fmt.Sprintf("TTL of %v is under two seconds, which Current needs", g.TTL)
+	case g.Timeout < 0:
+		return fmt.Sprintf("negative Timeout %v", g.Timeout)
+	case !window && !rotates:
+		return fmt.Sprintf("SingleUse needs Nonces with Rotate, which %T has not", g.Nonces)
+	case !window && g.Proofs != nil:
+		return "Proofs under SingleUse, where the nonce spends the proof"
+	case g.Proofs != nil && isNil(g.Proofs):
+		return "Proofs is a nil pointer"
+	case window && g.Proofs == nil && !g.ProofsElsewhere:
+		return "Window needs Proofs, or ProofsElsewhere if the application refuses a proof that it has seen"
 	}
-	return g.TTL
+	return ""
+}
+
+// isNil also reports a nil pointer in the interface.
+func isNil(store any) bool {
+	v := reflect.ValueOf(store)
+	return store == nil || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 func (g *Guard) serve(as *role, w http.ResponseWriter, r *http.Request, next http.Handler) {
-	nonce, verified := g.NonceClaim(r)
+	p, verified := g.Proof(r)
+	if !verified && g.Optional && !signed(r.Header) {
+		next.ServeHTTP(w, r)
+		return
+	}
 	if !verified {
 		as.unverified(w, g.Algs)
 		return
 	}
-	successor, err := g.judge(r.Context(), nonce)
+	nonce, err := g.judge(r.Context(), p)
 	switch {
-	case err == nil && successor == nonce:
+	case err == nil && nonce == p.Nonce: // the client has it
 		serveWith(headers{exposed: as.exposed}, w, r, next)
 	case err == nil:
-		serveWith(headers{successor, as.exposed}, w, r, next)
+		serveWith(headers{nonce, as.exposed}, w, r, next)
 	case errors.Is(err, dpopnonce.ErrRejected):
-		if g.OnReject != nil {
-			g.OnReject(r, err)
-		}
-		as.challenge(w, successor, g.Algs)
+		report(g.OnReject, r, err)
+		as.challenge(w, nonce, g.Algs)
+	case errors.Is(err, dpopnonce.ErrReplayed):
+		report(g.OnReject, r, err)
+		as.replayed(w, nonce, g.Algs)
 	default:
-		if g.OnError != nil {
-			g.OnError(r, err)
-		}
+		report(g.OnError, r, err)
 		as.unavailable(w)
 	}
 }
 
-// judge returns the nonce for the response, and a rejection or a failure if the
-// request may not pass.
-func (g *Guard) judge(ctx context.Context, nonce string) (successor string, err error) {
-	if g.Policy == Window {
-		successor, err = g.judgeWindow(ctx, nonce)
-	} else {
-		successor, err = g.Nonces.Rotate(ctx, nonce, g.ttl())
+func report(to func(*http.Request, error), r *http.Request, err error) {
+	if to != nil {
+		to(r, err)
 	}
-	if successor == "" && (err == nil || errors.Is(err, dpopnonce.ErrRejected)) {
-		// %v turns a rejection into a failure: no challenge goes without a nonce.
-		return "", fmt.Errorf("dpophttp: %T returned no nonce: %v", g.Nonces, err)
-	}
-	return successor, err
-}
-
-func (g *Guard) judgeWindow(ctx context.Context, nonce string) (successor string, err error) {
-	rejection := g.Nonces.Check(ctx, nonce, g.ttl())
-	switch {
-	case errors.Is(rejection, dpopnonce.ErrRejected):
-		g.current.drop(nonce) // the challenge must carry another one
-	case rejection != nil:
-		return "", rejection
-	}
-	if successor, err = g.current.get(ctx, g.Nonces, g.ttl()); err != nil {
-		return "", err
-	}
-	return successor, rejection
 }

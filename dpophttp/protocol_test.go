@@ -213,7 +213,7 @@ func TestStoreFailureIsAnswered503(t *testing.T) {
 }
 
 func TestSingleUseCallsStoreOnce(t *testing.T) {
-	f := newFixture(t, dpophttp.SingleUse, (*dpophttp.Guard).ResourceServer)
+	f := newFixture(t, singleUse, (*dpophttp.Guard).ResourceServer)
 	for _, nonce := range []string{"", "never-issued", f.challenge(t)} {
 		f.store.calls.Store(0)
 		if f.do(request(nonce)); f.store.calls.Load() != 1 {
@@ -223,7 +223,7 @@ func TestSingleUseCallsStoreOnce(t *testing.T) {
 }
 
 func TestNonceExpiresAfterTTL(t *testing.T) {
-	f := newFixture(t, dpophttp.SingleUse, (*dpophttp.Guard).ResourceServer)
+	f := newFixture(t, singleUse, (*dpophttp.Guard).ResourceServer)
 	for ttl, lives := range map[time.Duration]time.Duration{
 		0: dpopnonce.DefaultTTL, 2 * time.Minute: 2 * time.Minute, 1500 * time.Millisecond: time.Second,
 	} {

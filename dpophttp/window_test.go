@@ -12,7 +12,7 @@ import (
 
 func TestFloodOfChallengesAddsOneRow(t *testing.T) {
 	s := newStore(t)
-	guard := &dpophttp.Guard{Nonces: s, NonceClaim: claim, Policy: dpophttp.Window}
+	guard := &dpophttp.Guard{Nonces: s, Proof: proof, Policy: dpophttp.Window, ProofsElsewhere: true}
 	handlers := []http.Handler{guard.ResourceServer(http.NotFoundHandler()), guard.ResourceServer(http.NotFoundHandler())}
 	var flood sync.WaitGroup
 	for i := 0; i < 8; i++ {
@@ -37,10 +37,10 @@ func TestFloodOfChallengesAddsOneRow(t *testing.T) {
 }
 
 func TestCurrentNonceIsReplacedAtHalfTTL(t *testing.T) {
-	f := newFixture(t, dpophttp.Window, (*dpophttp.Guard).ResourceServer)
+	f := newFixture(t, window, (*dpophttp.Guard).ResourceServer)
 	f.guard.TTL = 10 * time.Minute
 	now := noon
-	dpophttp.SetClock(f.guard, func() time.Time { return now })
+	f.guard.Clock = func() time.Time { return now }
 	first := f.challenge(t)
 	now = now.Add(5*time.Minute - 1)
 	if f.challenge(t) != first {
@@ -58,9 +58,8 @@ func TestCurrentNonceIsReplacedAtHalfTTL(t *testing.T) {
 
 func TestChallengeCarriesUnexpiredNonce(t *testing.T) {
 	for _, ttl := range []time.Duration{time.Second, 1999 * time.Millisecond, 2 * time.Second, 3 * time.Second} {
-		f := newFixture(t, dpophttp.Window, (*dpophttp.Guard).ResourceServer)
+		f := newFixture(t, window, (*dpophttp.Guard).ResourceServer)
 		f.guard.TTL = ttl
-		dpophttp.SetClock(f.guard, func() time.Time { return f.store.clock })
 		for i := 0; i < 100; i++ {
 			f.store.clock = f.store.clock.Add(70 * time.Millisecond)
 			if w := f.do(request(f.challenge(t))); w.Code != http.StatusOK {
@@ -71,7 +70,7 @@ func TestChallengeCarriesUnexpiredNonce(t *testing.T) {
 }
 
 func TestRejectedCurrentNonceIsReplaced(t *testing.T) {
-	f := newFixture(t, dpophttp.Window, (*dpophttp.Guard).ResourceServer)
+	f := newFixture(t, window, (*dpophttp.Guard).ResourceServer)
 	nonce := f.challenge(t)
 	if err := f.store.db.Exec("DELETE FROM dpop_nonces").Error; err != nil {
 		t.Fatal(err)
@@ -90,7 +89,7 @@ func TestNodesAcceptEachOthersNonces(t *testing.T) {
 	s := newStore(t)
 	var nodes [2]http.Handler
 	for i := range nodes {
-		guard := &dpophttp.Guard{Nonces: s.Repository, NonceClaim: claim, Policy: dpophttp.Window}
+		guard := &dpophttp.Guard{Nonces: s.Repository, Proof: proof, Policy: dpophttp.Window, ProofsElsewhere: true}
 		nodes[i] = guard.ResourceServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	}
 	for i := range nodes {

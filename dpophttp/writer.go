@@ -6,45 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 )
-
-// headers are the headers that a Guard sets on a response.
-type headers struct {
-	nonce   string   // DPoP-Nonce; "" for none
-	exposed []string // names for Access-Control-Expose-Headers
-}
-
-// set sets the headers, and keeps the exposed names that others have set.
-func (h headers) set(header http.Header) {
-	if h.nonce != "" {
-		for name := range header { // in any spelling: at most one is allowed (RFC 9449 section 8)
-			if strings.EqualFold(name, "DPoP-Nonce") {
-				delete(header, name)
-			}
-		}
-		header.Set("DPoP-Nonce", h.nonce)
-		header.Set("Cache-Control", "no-store") // section 8.2
-	}
-	for _, name := range h.exposed {
-		expose(header, name)
-	}
-}
-
-// expose adds name to Access-Control-Expose-Headers.
-func expose(header http.Header, name string) {
-	const list = "Access-Control-Expose-Headers"
-	all := strings.Join(header.Values(list), ", ")
-	for _, exposed := range strings.Split(all, ",") {
-		if strings.EqualFold(strings.TrimSpace(exposed), name) {
-			return
-		}
-	}
-	if strings.TrimSpace(all) != "" {
-		name = all + ", " + name
-	}
-	header.Set(list, name)
-}
 
 // writer is the ResponseWriter of a request that passed. It sets its headers
 // again before each call that may write the response header, so that no handler

@@ -14,7 +14,7 @@ import (
 
 // guarded puts handler behind a Guard on s.
 func guarded(s *store, handler http.HandlerFunc) http.Handler {
-	guard := &dpophttp.Guard{Nonces: s, NonceClaim: claim}
+	guard := &dpophttp.Guard{Nonces: s, Proof: proof}
 	return guard.ResourceServer(handler)
 }
 

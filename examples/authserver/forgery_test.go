@@ -92,6 +92,7 @@ func forgeries(t *testing.T) map[string]forgery {
 	return map[string]forgery{
 		"no proof":            {proofs: func(string) []string { return nil }},
 		"not a JWT":           {proofs: func(string) []string { return []string{"garbage"} }},
+		"empty header":        {proofs: func(string) []string { return []string{""} }},
 		"two proofs":          {proofs: func(valid string) []string { return []string{valid, valid} }},
 		"one megabyte":        {proofs: func(string) []string { return []string{strings.Repeat("a", 1<<20)} }},
 		"bytes outside ASCII": {proofs: func(string) []string { return []string{"\xff\xfe.\x80.\x80"} }},

@@ -21,11 +21,12 @@ func newHandler(c config, s *store, log *slog.Logger) http.Handler {
 	rs := resourceServer{tokens: tokens, proofs: proofs, log: log}
 	guard := func(nonces *dpopnonce.Repository) *dpophttp.Guard {
 		return &dpophttp.Guard{
-			Nonces:     nonces,
-			TTL:        c.ttl,
-			Policy:     c.policy,
-			NonceClaim: nonceClaim,
-			Algs:       strings.Join(proofAlgNames, " "),
+			Nonces:          nonces,
+			TTL:             c.ttl,
+			Policy:          c.policy,
+			Proof:           guardProof,
+			ProofsElsewhere: true, // the verifier refuses a jti that it has seen
+			Algs:            strings.Join(proofAlgNames, " "),
 			OnReject: func(r *http.Request, err error) {
 				log.InfoContext(r.Context(), "nonce rejected", "path", r.URL.Path, "reason", reason(err))
 			},

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/attesto/dpopnonce/dpophttp"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/json"
 )
@@ -195,10 +196,10 @@ func proofOf(r *http.Request) *proof {
 	return p
 }
 
-// nonceClaim is the NonceClaim of the Guards.
-func nonceClaim(r *http.Request) (nonce string, verified bool) {
+// guardProof is the Proof of the Guards.
+func guardProof(r *http.Request) (p dpophttp.Proof, verified bool) {
 	if p := proofOf(r); p != nil {
-		return p.nonce, true
+		return dpophttp.Proof{Nonce: p.nonce}, true
 	}
-	return "", false
+	return p, false
 }

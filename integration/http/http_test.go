@@ -38,8 +38,10 @@ func onEachSite(t *testing.T, handler http.Handler, test func(*testing.T, site),
 		t.Run(name+" guarded", func(t *testing.T) {
 			nonces := newNonces(t)
 			guard := &dpophttp.Guard{
-				Nonces:     nonces,
-				NonceClaim: func(r *http.Request) (string, bool) { return r.Header.Get("Claim"), true },
+				Nonces: nonces,
+				Proof: func(r *http.Request) (dpophttp.Proof, bool) {
+					return dpophttp.Proof{Nonce: r.Header.Get("Claim")}, true
+				},
 			}
 			test(t, serve(t, protocol, guard.ResourceServer(handler), nonces))
 		})

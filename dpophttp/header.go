@@ -1,0 +1,72 @@
+package dpophttp
+
+import (
+	"net/http"
+	"strings"
+)
+
+// SetNonce sets what a response with a nonce has: one DPoP-Nonce (RFC 9449
+// section 8), Cache-Control: no-store (section 8.2), and DPoP-Nonce among the
+// Access-Control-Expose-Headers, beside those that others have set. It is for
+// responses that a handler of a Guard does not write: after [Guard.Accept] and
+// [Guard.Nonce]. Without a nonce it does nothing.
+func SetNonce(h http.Header, nonce string) {
+	if nonce == "" {
+		return
+	}
+	for name := range h { // in any spelling
+		if strings.EqualFold(name, "DPoP-Nonce") {
+			delete(h, name)
+		}
+	}
+	h.Set("DPoP-Nonce", nonce)
+	h.Set("Cache-Control", "no-store")
+	expose(h, "DPoP-Nonce")
+}
+
+// headers are the headers that a Guard sets on a response.
+type headers struct {
+	nonce   string   // "" for none
+	exposed []string // names for Access-Control-Expose-Headers
+}
+
+func (h headers) set(header http.Header) {
+	SetNonce(header, h.nonce)
+	for _, name := range h.exposed {
+		expose(header, name)
+	}
+}
+
+// expose adds name to Access-Control-Expose-Headers.
+func expose(header http.Header, name string) {
+	const list = "Access-Control-Expose-Headers"
+	all := strings.Join(header.Values(list), ", ")
+	for _, exposed := range strings.Split(all, ",") {
+		if strings.EqualFold(strings.TrimSpace(exposed), name) {
+			return
+		}
+	}
+	if strings.TrimSpace(all) != "" {
+		name = all + ", " + name
+	}
+	header.Set(list, name)
+}
+
+// signed reports whether a request has any sign of DPoP: a DPoP header, valid or
+// not, or an access token of that scheme.
+func signed(h http.Header) bool {
+	for name, lines := range h {
+		if strings.EqualFold(name, "DPoP") {
+			return true
+		}
+		if !strings.EqualFold(name, "Authorization") {
+			continue
+		}
+		for _, line := range lines {
+			if words := strings.Fields(line); len(words) > 0 && strings.EqualFold(words[0], "DPoP") {
+				return true
+			}
+		}
+	}
+	return false
+}
