@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"sort"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,6 +23,7 @@ var holdCases = []testCase{
 	{name: "a rollback lets one through, under group commit", run: eachWay(heldThen(false, manyWaiters...), dpopnonce.WithGroupCommit()), needs: rowLocks | groupCommit},
 	{name: "ends with its context while it waits", run: eachWay(heldContext), needs: rowLocks},
 	{name: "ends with its context, under group commit", run: eachWay(heldContext, dpopnonce.WithGroupCommit()), needs: rowLocks | groupCommit},
+	{name: "takes rows in one order", run: eachWay(sharedOrder, dpopnonce.WithGroupCommit()), needs: groupCommit},
 	{name: "leaves a lock timeout to the caller", run: eachWay(heldLockTimeout), needs: rowLocks},
 }
 
@@ -129,4 +132,43 @@ func heldLockTimeout(t *testing.T, e *env, w way) {
 	wantIs(t, holder.Rollback().Error, nil)
 	wantIs(t, tx.Rollback().Error, nil)
 	wantIs(t, w.present(ctx, w.Repository, held), nil)
+}
+
+// sharedOrder looks at what a shared INSERT binds: in opposite orders, two of
+// them would wait for each other.
+func sharedOrder(t *testing.T, e *env, w way) {
+	connect(t, e.db)
+	wantIs(t, w.present(ctx, w.Repository, w.new(t)), nil)
+	all := w.newMany(t, 64)
+	var most atomic.Int64
+	watch(t, e.db, func(tx *gorm.DB) {
+		if !isShared(tx) || !strings.Contains(sqlOf(tx), "INSERT") {
+			return
+		}
+		bound := fmt.Sprint(tx.Statement.Vars...)
+		places := map[string]int{}
+		var there []string
+		for _, what := range all {
+			for _, nonce := range []string{what, stored(what)} {
+				if at := strings.Index(bound, nonce); at >= 0 {
+					places[nonce] = at
+					there = append(there, nonce)
+				}
+			}
+		}
+		sort.Strings(there)
+		for i := 1; i < len(there); i++ {
+			if places[there[i]] < places[there[i-1]] {
+				t.Error("nonces are not in order")
+				break
+			}
+		}
+		if n := int64(len(there)); n > most.Load() {
+			most.Store(n)
+		}
+	})
+	wantAll(t, crowd(t, e.db, len(all), func(i int) error { return w.present(alone, w.Repository, all[i]) }), nil)
+	if most.Load() < 4 {
+		t.Fatalf("%d in one statement", most.Load())
+	}
 }

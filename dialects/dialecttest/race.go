@@ -2,7 +2,9 @@ package dialecttest
 
 import (
 	"database/sql"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"gorm.io/gorm"
@@ -31,6 +33,22 @@ func race(n int, fn func(i int) error) []error {
 	close(start)
 	done.Wait()
 	return errs
+}
+
+// crowd is race, and holds up the first statements until all have called: those
+// that can share a statement then do, also on a slow machine.
+func crowd(t *testing.T, db *gorm.DB, n int, fn func(i int) error) []error {
+	t.Helper()
+	var called atomic.Int64
+	watch(t, db, func(*gorm.DB) {
+		for called.Load() < int64(n) {
+			runtime.Gosched()
+		}
+	})
+	return race(n, func(i int) error {
+		called.Add(1)
+		return fn(i)
+	})
 }
 
 // connect opens a connection for every caller before a race, as far as the

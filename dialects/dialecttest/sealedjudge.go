@@ -21,7 +21,6 @@ var sealedJudgeCases = []testCase{
 	{name: "accepts the longest ttl", run: sealedLongestTTL},
 	{name: "rejects other texts of the same bytes", run: sealedTexts},
 	{name: "refuses forged and expired without a statement", run: sealedForged},
-	{name: "Insert refuses the sealed form", run: sealedInsert},
 }
 
 // A sealedLimit is a sealed nonce at one of the limits of acceptance, and its
@@ -173,32 +172,4 @@ func sealedForged(t *testing.T, e *env) {
 	refused(spent, dpopnonce.ErrExpired)
 	refused(forge(spent), dpopnonce.ErrUnknown)
 	wantIs(t, r.Consume(ctx, nonce, life), nil)
-}
-
-func sealedInsert(t *testing.T, e *env) {
-	r := e.sealed(t)
-	nonce, err := r.Issue(ctx, life)
-	wantIs(t, err, nil)
-	sent := statements(t, e.db)
-	for _, r := range []*dpopnonce.Repository{r, e.Repository, e.WithTx(e.db)} {
-		for _, sealed := range []string{nonce, forge(nonce), "s" + strings.Repeat("-", 59)} {
-			c := changeset(sealed, noon, noon.Add(life))
-			if !c.Valid() {
-				t.Fatal(c.Err())
-			}
-			_, err := r.Insert(ctx, c)
-			var invalid *dpopnonce.ValidationError
-			if !errors.As(err, &invalid) || len(invalid.Errors) != 1 || invalid.Errors[0].Field != "nonce" || errors.Is(err, dpopnonce.ErrDuplicate) {
-				t.Fatalf("got %v", err)
-			}
-			if strings.Contains(err.Error(), sealed) {
-				t.Fatalf("the error prints the nonce: %v", err)
-			}
-		}
-	}
-	wantNoStatement(t, sent)
-	for _, other := range []string{nonce[:59], nonce + "A", "t" + nonce[1:], nonce[:59] + "~"} {
-		e.store(t, other, noon, noon.Add(life))
-		wantIs(t, r.Consume(ctx, other, life), nil)
-	}
 }
