@@ -50,6 +50,7 @@ func Run(t *testing.T, open func(testing.TB) *gorm.DB, opts ...dpopnonce.Option)
 		{"Accept", acceptCases},
 		{"AcceptRow", rowCases},
 		{"AcceptHeld", holdCases},
+		{"AcceptShare", heldShareCases},
 		{"Sealed", sealedCases},
 		{"SealedJudge", sealedJudgeCases},
 		{"SealedFleet", sealedFleetCases},

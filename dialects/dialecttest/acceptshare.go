@@ -1,0 +1,75 @@
+package dialecttest
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/attesto/dpopnonce"
+	"gorm.io/gorm"
+)
+
+// heldShareCases are about a row that a transaction holds, and the statements
+// that callers share.
+var heldShareCases = []testCase{
+	{name: "a held row holds up no shared statement", run: eachWay(heldInBatch(false), dpopnonce.WithGroupCommit()), needs: rowLocks | groupCommit},
+	{name: "a row that is waited for stays out of batches", run: eachWay(heldInBatch(true), dpopnonce.WithGroupCommit()), needs: rowLocks | groupCommit},
+}
+
+// heldInBatch lets many callers come at once, one in eight of them for a row that
+// a transaction holds. Somebody may wait for it already: then the others share
+// their statements.
+func heldInBatch(waiting bool) func(*testing.T, *env, way) {
+	return func(t *testing.T, e *env, w way) {
+		connect(t, e.db)
+		held, others := w.new(t), w.newMany(t, 64)
+		holder := e.holdNew(t, w, held)
+		var wentAlone, begun atomic.Int64
+		watch(t, e.db, func(tx *gorm.DB) {
+			switch tx.Statement.Context.Value(caller{}) {
+			case "other":
+				wentAlone.Add(1)
+			case "held":
+				begun.Add(1)
+			}
+		})
+		bounded, cancel := context.WithTimeout(ctx, 30*time.Second) // a caller that is delayed fails here
+		defer cancel()
+		give, up := context.WithCancel(context.WithValue(bounded, caller{}, "held"))
+		defer up()
+		ended := make(chan error, 1)
+		if waiting {
+			go func() { ended <- w.present(give, w.Repository, held) }()
+			for begun.Load() == 0 && bounded.Err() == nil {
+				wantIs(t, w.Check(bounded, "never-issued", life), dpopnonce.ErrUnknown)
+			}
+		}
+		var left atomic.Int64
+		left.Store(int64(len(others)))
+		for i, err := range crowd(t, e.db, len(others)*9/8, func(i int) error {
+			if i >= len(others) {
+				return w.present(give, w.Repository, held)
+			}
+			err := w.present(context.WithValue(bounded, caller{}, "other"), w.Repository, others[i])
+			if left.Add(-1) == 0 {
+				up()
+			}
+			return err
+		}) {
+			want := error(nil)
+			if i >= len(others) {
+				want = context.Canceled
+			}
+			wantIs(t, err, want)
+		}
+		if n := wentAlone.Load(); waiting && n > int64(len(others)/2) {
+			t.Errorf("%d of %d went alone", n, len(others))
+		}
+		if waiting {
+			wantIs(t, <-ended, context.Canceled)
+		}
+		wantIs(t, holder.Commit().Error, nil)
+		wantIs(t, w.present(ctx, w.Repository, held), w.again)
+	}
+}
