@@ -31,7 +31,8 @@ type Changeset struct {
 //
 // Faults, all reported at once: a blank nonce (all white space included) or a
 // zero instant "can't be blank"; a nonce over 255 characters or outside NQCHAR
-// (RFC 9449 section 8.1); an expires_at that is not after issued_at.
+// (RFC 9449 section 8.1); an instant outside of the years 1 to 9999; an
+// expires_at that is not after issued_at.
 func IssueChangeset(row DPoPNonce, attrs IssueAttrs) Changeset {
 	c := Changeset{issue: true, row: DPoPNonce{ID: row.ID}}
 	if strings.TrimSpace(attrs.Nonce) == "" {
@@ -58,20 +59,17 @@ func IssueChangeset(row DPoPNonce, attrs IssueAttrs) Changeset {
 // used_at only. It is for applications that stamp a row themselves, by a guarded
 // update, as in the example. [Repository.Consume] does all of it at once.
 //
-// Faults: a zero usedAt "can't be blank"; a row that was used before satisfies
-// errors.Is(err, ErrUsed), and nothing is changed.
+// Faults: a zero usedAt "can't be blank"; it must be in the years 1 to 9999; a
+// row that was used before satisfies errors.Is(err, ErrUsed), and nothing is
+// changed.
 func ConsumeChangeset(row DPoPNonce, usedAt time.Time) Changeset {
 	c := Changeset{row: row}
-	if usedAt.IsZero() {
-		c.fault("used_at", blank)
+	var used time.Time
+	if c.castInstant("used_at", usedAt, &used) {
+		c.row.UsedAt = &used
 	}
 	if row.UsedAt != nil {
-		c.faults = append(c.faults, errFieldUsed)
-	}
-	if c.Valid() {
-		var used time.Time
-		c.castInstant("used_at", usedAt, &used)
-		c.row.UsedAt = &used
+		c.faults, c.row, c.changes = append(c.faults, errFieldUsed), row, nil
 	}
 	return c
 }
@@ -109,14 +107,20 @@ func (c Changeset) Err() error {
 
 const blank = "can't be blank"
 
-// castInstant changes a column to the whole second of t, unless t is blank.
+// castInstant changes a column to the whole second of t, unless that is blank or
+// not in the years that every database's columns hold.
 func (c *Changeset) castInstant(column string, t time.Time, to *time.Time) bool {
-	if t.IsZero() {
+	t = wholeSecond(t)
+	switch {
+	case t.IsZero():
 		c.fault(column, blank)
 		return false
+	case !storable(t):
+		c.fault(column, "must be in the years 1 to 9999")
+		return false
 	}
-	*to = wholeSecond(t)
-	c.change(column, *to)
+	*to = t
+	c.change(column, t)
 	return true
 }
 

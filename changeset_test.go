@@ -2,6 +2,7 @@ package dpopnonce_test
 
 import (
 	"errors"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -41,8 +42,10 @@ func TestIssueChangesetReportsEveryFaultInColumnOrder(t *testing.T) {
 		format = "has invalid format"
 		size   = "should be at most 255 character(s)"
 		order  = "must be after issued_at"
+		years  = "must be in the years 1 to 9999"
 	)
 	later := noon.Add(time.Minute)
+	first, last := time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 	for name, c := range map[string]struct {
 		attrs dpopnonce.IssueAttrs
 		want  []dpopnonce.FieldError
@@ -61,6 +64,12 @@ func TestIssueChangesetReportsEveryFaultInColumnOrder(t *testing.T) {
 			[]dpopnonce.FieldError{{"nonce", format}, {"nonce", size}, {"expires_at", order}}},
 		"same second": {dpopnonce.IssueAttrs{"n", noon, noon.Add(time.Second - 1)}, []dpopnonce.FieldError{{"expires_at", order}}},
 		"backwards":   {dpopnonce.IssueAttrs{"n", later, noon}, []dpopnonce.FieldError{{"expires_at", order}}},
+		"year 0":      {dpopnonce.IssueAttrs{"n", first.Add(-1), noon}, []dpopnonce.FieldError{{"issued_at", years}}},
+		"year 1":      {dpopnonce.IssueAttrs{"n", first.Add(time.Second - 1), noon}, []dpopnonce.FieldError{{"issued_at", blank}}},
+		"year 10000":  {dpopnonce.IssueAttrs{"n", noon, last.Add(time.Second)}, []dpopnonce.FieldError{{"expires_at", years}}},
+		"only in UTC": {dpopnonce.IssueAttrs{"n", noon, last.Add(time.Second).In(time.FixedZone("", -3600))}, []dpopnonce.FieldError{{"expires_at", years}}},
+		"far away": {dpopnonce.IssueAttrs{"n", time.Unix(math.MinInt64, 0), time.Unix(math.MaxInt64, 0)},
+			[]dpopnonce.FieldError{{"issued_at", years}, {"expires_at", years}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			used := noon
@@ -128,6 +137,18 @@ func TestConsumeChangesetRefusesUsedRows(t *testing.T) {
 		t.Errorf("the first use was overwritten: %+v", got)
 	}
 	wantFaults(t, dpopnonce.ConsumeChangeset(row, time.Time{}).Err(), []dpopnonce.FieldError{blank, again})
+}
+
+func TestConsumeChangesetRefusesWhatNoColumnHolds(t *testing.T) {
+	used := noon
+	years := dpopnonce.FieldError{Field: "used_at", Message: "must be in the years 1 to 9999"}
+	for _, at := range []time.Time{time.Date(0, 12, 31, 23, 59, 59, 0, time.UTC), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		c := dpopnonce.ConsumeChangeset(dpopnonce.DPoPNonce{Nonce: "n"}, at)
+		wantFaults(t, c.Err(), []dpopnonce.FieldError{years})
+		wantChanges(t, c, map[string]any{})
+		again := dpopnonce.ConsumeChangeset(dpopnonce.DPoPNonce{Nonce: "n", UsedAt: &used}, at)
+		wantFaults(t, again.Err(), []dpopnonce.FieldError{years, {Field: "used_at", Message: "has already been used"}})
+	}
 }
 
 func TestChangesetHandsOutCopies(t *testing.T) {
@@ -200,7 +221,7 @@ func FuzzConsumeChangeset(f *testing.F) {
 		}
 		at := time.Unix(sec, nanos)
 		c := dpopnonce.ConsumeChangeset(row, at)
-		if c.Valid() != (!used && !at.IsZero()) {
+		if floored := at.UTC().Truncate(time.Second); c.Valid() != (!used && !floored.IsZero() && floored.Year() >= 1 && floored.Year() <= 9999) {
 			t.Fatalf("Valid %v, used %v, at %v", c.Valid(), used, at)
 		}
 		if got := len(c.Changes()); c.Valid() != (got == 1) {

@@ -125,14 +125,14 @@ func (r *Repository) newRows(rows []DPoPNonce) session.Values {
 		ids[i], nexts[i] = row.ID.String(), row.Nonce
 	}
 	return session.Values{"ids", ids, "nexts", nexts,
-		"issued_at", r.dialect.Instant(rows[0].IssuedAt), "expires_at", r.dialect.Instant(rows[0].ExpiresAt)}
+		"issued_at", r.bind(rows[0].IssuedAt), "expires_at", r.bind(rows[0].ExpiresAt)}
 }
 
 // asRows returns rows as one value, and their nonces, for the session to hide.
 func (r *Repository) asRows(rows []DPoPNonce) session.Values {
 	all, nexts := make(session.Rows, len(rows)), make([]string, len(rows))
 	for i, row := range rows {
-		all[i] = []any{row.ID.String(), row.Nonce, r.dialect.Instant(row.IssuedAt), r.dialect.Instant(row.ExpiresAt), r.instant(row.UsedAt)}
+		all[i] = []any{row.ID.String(), row.Nonce, r.bind(row.IssuedAt), r.bind(row.ExpiresAt), r.instant(row.UsedAt)}
 		nexts[i] = row.Nonce
 	}
 	return session.Values{"rows", all, "nexts", nexts}

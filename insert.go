@@ -96,7 +96,7 @@ func (r *Repository) insert(conn session.Conn, sql string, row *DPoPNonce, newID
 // newRow are the values of an INSERT.
 func (r *Repository) newRow(row *DPoPNonce) session.Values {
 	return session.Values{"id", row.ID.String(), "nonce", row.Nonce,
-		"issued_at", r.dialect.Instant(row.IssuedAt), "expires_at", r.dialect.Instant(row.ExpiresAt), "used_at", r.instant(row.UsedAt)}
+		"issued_at", r.bind(row.IssuedAt), "expires_at", r.bind(row.ExpiresAt), "used_at", r.instant(row.UsedAt)}
 }
 
 // instant returns the value to bind for used_at: NULL while a nonce is unused.
@@ -104,5 +104,5 @@ func (r *Repository) instant(t *time.Time) any {
 	if t == nil {
 		return nil
 	}
-	return r.dialect.Instant(*t)
+	return r.bind(*t)
 }

@@ -21,8 +21,9 @@ import (
 // With [WithSealer] it stores nothing, sends no statement and does not look at
 // ctx: 144 random bits and a tag of 128, in 60 characters.
 //
-// A ttl under one second is [ErrTTL]. Any other error is a failure of the
-// server, and no nonce was handed out; call again.
+// A ttl under one second is [ErrTTL]. A ttl or a clock that leads out of the
+// years 1 to 9999 is a *ValidationError, and no statement is sent. Any other
+// error is a failure of the server, and no nonce was handed out; call again.
 func (r *Repository) Issue(ctx context.Context, ttl time.Duration) (nonce string, err error) {
 	err = r.public("issue", func() (err error) {
 		nonce, err = r.issue(ctx, ttl)
@@ -77,11 +78,23 @@ func (r *Repository) store(conn session.Conn, c *call) (outcome, err error) {
 // mint returns the row of a new nonce.
 func (r *Repository) mint(ttl time.Duration) (row DPoPNonce, err error) {
 	clock := r.clock()
+	if row.IssuedAt, row.ExpiresAt, err = lifetime(clock, ttl); err != nil {
+		return row, err
+	}
 	if row.Nonce, err = newNonce(clock); err != nil {
 		return row, err
 	}
 	row.ID, err = uuid.NewV7()
-	row.IssuedAt = wholeSecond(clock)
-	row.ExpiresAt = row.IssuedAt.Add(ttl)
 	return row, err
+}
+
+// lifetime returns the instants of a nonce that is issued now, or why no column
+// holds them.
+func lifetime(now time.Time, ttl time.Duration) (issued, expires time.Time, err error) {
+	issued = wholeSecond(now)
+	expires = issued.Add(ttl)
+	if !storable(issued) || !storable(expires) {
+		err = IssueChangeset(DPoPNonce{}, IssueAttrs{"-", issued, expires}).Err()
+	}
+	return issued, expires, err
 }

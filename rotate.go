@@ -17,6 +17,9 @@ import (
 // and nonce may or may not be spent then. A client's first request needs no
 // branch: "" is ErrMissing beside a successor.
 //
+// Where no successor can be issued, as with a ttl that leads past the year 9999,
+// it is a *ValidationError, and nothing is spent.
+//
 // Rotate is one statement on PostgreSQL and one transaction on SQLite. On
 // MariaDB the successor is stored first, by itself: a failure then leaves an
 // unused nonce that nobody was given. Nowhere does a failure to store the
@@ -56,6 +59,9 @@ func (r *Repository) rotate(c *call) error {
 	case r.sql.Rotate != "":
 		return r.unspent(c.run(r.session.Do, r.rotateByOne))
 	case r.sql.WritersTakeTurns:
+		if _, _, err := lifetime(r.clock(), c.ttl); err != nil { // before BEGIN
+			return err
+		}
 		return r.unspent(c.run(r.session.Transaction, func(conn session.Conn, c *call) (outcome, err error) {
 			if _, err := r.store(conn, c); err != nil {
 				return nil, err
@@ -78,7 +84,7 @@ func (r *Repository) rotateByOne(conn session.Conn, c *call) (outcome, err error
 	}
 	c.at, c.next = row.IssuedAt, ""
 	rows, err := conn.Exec(r.sql.Rotate, r.judging(c.at, c.ttl, "nonce", c.nonce, "next", row.Nonce, "id", row.ID.String(),
-		"issued_at", r.dialect.Instant(row.IssuedAt), "expires_at", r.dialect.Instant(row.ExpiresAt)))
+		"issued_at", r.bind(row.IssuedAt), "expires_at", r.bind(row.ExpiresAt)))
 	if err != nil {
 		return nil, err
 	}

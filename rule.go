@@ -38,11 +38,32 @@ func (r *Repository) now() time.Time { return wholeSecond(r.clock()) }
 
 // judging returns values, and what a statement needs to judge nonces by the rule.
 func (r *Repository) judging(now time.Time, ttl time.Duration, values ...any) session.Values {
+	oldest, tooNew := now.Add(-ttl), now.Add(Tolerance+time.Second)
+	if !now.Before(lastSecond) { // no next second can be bound: nothing is fresh
+		oldest = tooNew
+	}
 	return append(append(make(session.Values, 0, len(values)+8), values...),
-		"now", r.dialect.Instant(now),
-		"next_second", r.dialect.Instant(now.Add(time.Second)),
-		"oldest", r.dialect.Instant(now.Add(-ttl)),
-		"too_new", r.dialect.Instant(now.Add(Tolerance+time.Second)))
+		"now", r.bind(now),
+		"next_second", r.bind(now.Add(time.Second)),
+		"oldest", r.bind(oldest),
+		"too_new", r.bind(tooNew))
+}
+
+// The first and the last second that the columns of every database hold.
+var firstSecond, lastSecond = time.Time{}, time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+
+func storable(t time.Time) bool { return !t.Before(firstSecond) && !t.After(lastSecond) }
+
+// bind returns the value to bind for t, or for the nearest second that a
+// column holds.
+func (r *Repository) bind(t time.Time) any {
+	switch {
+	case t.Before(firstSecond):
+		t = firstSecond
+	case t.After(lastSecond):
+		t = lastSecond
+	}
+	return r.dialect.Instant(t)
 }
 
 // judge applies the rule to the instants that a sealed nonce carries, in whole

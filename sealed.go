@@ -58,8 +58,11 @@ func (r *Repository) unseal(c *call) error {
 }
 
 // seal gives a call its new nonce.
-func (r *Repository) seal(c *call) (err error) {
-	c.next, err = r.sealer.seal(r.table.String(), r.now(), c.ttl)
+func (r *Repository) seal(c *call) error {
+	issued, _, err := lifetime(r.clock(), c.ttl)
+	if err == nil {
+		c.next, err = r.sealer.seal(r.table.String(), issued, c.ttl)
+	}
 	return err
 }
 

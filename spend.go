@@ -65,7 +65,7 @@ func newProof(id string, until time.Time) (*entry, error) {
 	if id == "" {
 		faults = append(faults, FieldError{"id", blank})
 	}
-	if last.Year() > 9999 {
+	if until.After(lastSecond.Add(-Tolerance)) {
 		faults = append(faults, FieldError{"until", "must be before the year 10000"})
 	}
 	if faults != nil {

@@ -30,7 +30,7 @@ func (r *Repository) Sweep(ctx context.Context) (deleted int64, err error) {
 		}
 		for batch := int64(r.sweepBatch); batch >= int64(r.sweepBatch); {
 			err := r.session.Do(ctx, func(conn session.Conn) (err error) {
-				batch, err = conn.Exec(sql, session.Values{"now", r.dialect.Instant(r.now()), "limit", r.sweepBatch})
+				batch, err = conn.Exec(sql, session.Values{"now", r.bind(r.now()), "limit", r.sweepBatch})
 				return err
 			})
 			if err != nil {

@@ -16,11 +16,12 @@ import (
 //	{schema}            the quoted schema and a dot, or nothing
 //	{nonce_index}       the name of the unique index on nonce, quoted
 //	{expires_at_index}  the name of the index on expires_at, quoted
-//	{fresh}             expires_at >= @next_second AND issued_at >= @oldest AND issued_at < @too_new
+//	{fresh}             Fresh, or expires_at >= @next_second AND issued_at >= @oldest AND issued_at < @too_new
 //
 // {fresh} is the rule of time: expires_at > now, and issued_at from now less
-// the ttl to now plus the tolerance. Its bounds are whole seconds, so that an
-// instant that somebody stored with a fraction counts as floored.
+// the ttl to now plus the tolerance. Its bounds are whole seconds of the years 1
+// to 9999, so that an instant that somebody stored with a fraction counts as
+// floored.
 //
 // Every statement may name @inside: whether it is in a transaction that somebody
 // commits. @@name is a variable of the database. A nonce must be matched byte
@@ -55,6 +56,9 @@ type SQL struct {
 	Sweep string
 
 	// The rest is optional.
+
+	// Fresh is the rule of time in the database's own words. It is never NULL.
+	Fresh string
 
 	// SweepView is Sweep for a view, where Sweep fails with NotATable.
 	SweepView string
@@ -207,6 +211,9 @@ var (
 func Statements(d Dialect, t Table) (SQL, error) {
 	s := d.SQL().clone()
 	names := t.names(s.Quote)
+	if s.Fresh != "" {
+		names["{fresh}"] = blank.ReplaceAllString(s.Fresh, " ")
+	}
 	var fault error
 	s.each(func(name string, text *string, values string, required bool) {
 		if err := fill(text, names, values, required); err != nil && fault == nil {

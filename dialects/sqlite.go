@@ -15,8 +15,8 @@ var _ Dialect = sqlite{}
 
 func (sqlite) Name() string { return "sqlite" }
 
-// Instant binds text, because SQLite compares instants as text: always in UTC,
-// in the form in which the drivers store a whole UTC second.
+// Instant binds text, because SQLite has no type for instants: always in UTC, in
+// the form in which the drivers store a whole UTC second.
 func (sqlite) Instant(t time.Time) any { return t.Format("2006-01-02 15:04:05+00:00") }
 
 func (sqlite) SQL() SQL {
@@ -50,9 +50,21 @@ func (sqlite) SQL() SQL {
 			SELECT used_at IS NOT NULL, {fresh}, id
 			FROM {table} WHERE nonce = @nonce COLLATE BINARY`,
 
+		// The index has expires_at as text. Instants with a blank and instants with
+		// a T are in order there, each day's with a T behind the others. One in
+		// another zone is found late, by up to 15 hours.
 		Sweep: `
 			DELETE FROM {table} WHERE id IN (
-				SELECT id FROM {table} WHERE expires_at < @now ORDER BY expires_at LIMIT @limit)`,
+				SELECT id FROM {table}
+				WHERE expires_at < @now AND ` + past + `
+				UNION ALL
+				SELECT id FROM {table}
+				WHERE expires_at >= date(@now) || 'T' AND expires_at < replace(datetime(@now), ' ', 'T') AND ` + past + `
+				LIMIT @limit)`,
+
+		// Both bounds are below too_new in text, and only the first in time.
+		Fresh: asInstant("expires_at") + ` >= @next_second
+			AND ` + asInstant("issued_at") + ` BETWEEN @oldest AND substr(@too_new, 1, 19)`,
 
 		WritersTakeTurns: true,
 
@@ -77,6 +89,30 @@ func (sqlite) SQL() SQL {
 			},
 		},
 	}
+}
+
+// An instant that cannot be read is past two days after its date, in any zone.
+var past = `coalesce(` + read("expires_at") + `, datetime(substr(expires_at, 1, 10), '+2 days')) < datetime(@now)`
+
+// asInstant returns SQL for the instant in a column as Instant has it, or ” if
+// it cannot be read. That form comes first, because the others take longer.
+func asInstant(column string) string {
+	return `CASE WHEN ` + column + ` LIKE '____-__-__ __:__:__+00:00' THEN ` + column + `
+		ELSE coalesce(` + read(column) + ` || '+00:00', '') END`
+}
+
+// read returns SQL for the instant in a column as datetime has it, in UTC and
+// floored, or NULL: what Go's Time.String returns for UTC, and ISO 8601 as
+// datetime reads it, with a blank or a T, with fractions, with Z or an offset.
+// Fractions are cut off, because datetime rounds them to milliseconds, and only
+// text that begins with a date counts, because datetime reads 'now' and numbers.
+func read(column string) string {
+	second := `substr(` + column + `, 1, 19)`
+	return `CASE
+		WHEN ` + column + ` LIKE '____-__-__ __:__:__% +0000 %' THEN datetime(` + second + `)
+		WHEN ` + column + ` LIKE '____-__-__%' THEN min(datetime(` + column + `),
+			datetime(` + second + ` || ltrim(substr(` + column + `, 20), '.0123456789')))
+		END`
 }
 
 // Fault reads messages: they are SQLite's own, and the drivers share no type. In

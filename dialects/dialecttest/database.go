@@ -27,6 +27,8 @@ const (
 	groupCommit                              // the dialect has shared statements
 	oneStatementRotate                       // a Rotate is one statement, alone and shared, accepted and rejected
 	lockThenUpdate                           // a shared transaction locks rows, and updates them last
+	otherForms                               // the dialect reads instants that other programs write
+	queryPlans                               // the suite reads the database's query plans
 )
 
 func (a abilities) can(needed abilities) bool { return a&needed == needed }
@@ -42,7 +44,12 @@ type database struct {
 	afterwards string                        // SQL that removes what is left of it
 	schema     func(*testing.T, *env) string // returns a schema to put a table in
 	fraction   string                        // time layout in which a UTC instant with a fraction is stored
+	forms      []string                      // time layouts in which other programs store instants
+	explain    string                        // SQL that makes a query plan of a statement
 	boundText  string                        // SQL that returns an instant as the driver bound it; "" if that is always UTC
+
+	neverIssued, neverLive []string // issued_at and expires_at of rows that are never fresh
+	unending               string   // an expires_at that is never past
 
 	setLockTimeout, resetLockTimeout string // SQL that makes a transaction's waits for locks short
 	lockTimeoutCode                  string // the driver's code for a wait that was too long
@@ -57,15 +64,20 @@ var databases = map[string]database{
 			"ALTER TABLE %[1]s ALTER COLUMN nonce TYPE varchar(255) COLLATE %[1]s_ci",
 		},
 		afterwards:        "DROP COLLATION %[1]s_ci",
-		dialect:           oneStatementRotate,
+		dialect:           oneStatementRotate | otherForms,
 		schema:            newSchema,
 		fraction:          "2006-01-02 15:04:05.00+00",
+		forms:             []string{"2006-01-02T15:04:05Z07:00", "2006-01-02 15:04:05.999999-07:00"},
+		neverIssued:       []string{"infinity", "-infinity", "0001-01-01 00:00:00+00 BC", "10000-01-01 00:00:00+00"},
+		neverLive:         []string{"-infinity", "0001-01-01 00:00:00+00 BC"},
+		unending:          "infinity",
 		setLockTimeout:    "SET LOCAL lock_timeout = '10ms'",
 		lockTimeoutCode:   "55P03",
 		serializationCode: "40001",
 	},
 	"sqlite": {
 		abilities: collations | storedFractions | schemas | insertNeedsIndex,
+		dialect:   otherForms | queryPlans,
 		ignoreCase: []string{
 			"DROP TABLE %[1]s",
 			`CREATE TABLE %[1]s (id TEXT PRIMARY KEY, nonce TEXT NOT NULL COLLATE NOCASE,
@@ -73,21 +85,47 @@ var databases = map[string]database{
 		},
 		schema:   func(*testing.T, *env) string { return "main" },
 		fraction: "2006-01-02 15:04:05.00+00:00",
+		forms: []string{
+			"2006-01-02T15:04:05", "2006-01-02T15:04:05.999999", "2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05.999999Z07:00",
+			"2006-01-02 15:04:05", "2006-01-02 15:04:05.999", "2006-01-02 15:04:05-07:00", "2006-01-02 15:04:05.999999999-07:00",
+			"2006-01-02 15:04", "2006-01-02T15:04Z07:00",
+			"2006-01-02 15:04:05 +0000 UTC", "2006-01-02 15:04:05.999999999 +0000 UTC", "2006-01-02 15:04:05.999999999 +0000 UTC m=+8",
+		},
+		neverIssued: unreadableText,
+		neverLive:   unreadableText,
+		unending:    "9999-12-31T23:59:59.999Z",
+		explain:     "EXPLAIN QUERY PLAN ",
 	},
 	"mysql": {
 		abilities: rowLocks | collations | storedFractions | schemas | lockThenUpdate,
+		dialect:   otherForms,
 		dropIndex: "DROP INDEX %s ON %s",
 		ignoreCase: []string{
 			"ALTER TABLE %[1]s MODIFY nonce varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL",
 		},
 		schema:            func(_ *testing.T, e *env) string { return e.db.Migrator().CurrentDatabase() },
 		fraction:          "2006-01-02 15:04:05.00",
+		forms:             []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05.999"},
+		neverIssued:       []string{"0000-00-00 00:00:00", "0001-01-01 00:00:00", "9999-12-31 23:59:59.999"},
+		neverLive:         []string{"0000-00-00 00:00:00", "0001-01-01 00:00:00"},
+		unending:          "9999-12-31 23:59:59.999",
 		boundText:         "SELECT CAST(? AS CHAR)", // with loc= in the DSN, the wall clock of that zone
 		setLockTimeout:    "SET SESSION innodb_lock_wait_timeout = 1",
 		resetLockTimeout:  "SET SESSION innodb_lock_wait_timeout = DEFAULT",
 		lockTimeoutCode:   "1205",
 		serializationCode: "1020",
 	},
+}
+
+// unreadableText is what SQLite stores, and what names no instant in a form that
+// the dialect reads.
+var unreadableText = []string{
+	"", "zzz", "now", "infinity", "23:00:00", "2461130", "1774787400", "29/03/2026 13:00:00", "Sun, 29 Mar 2026 13:00:00 GMT",
+	"20260329T130000Z", "2026-03-29T13:00:00+0000", "2026-03-29T13:00:00+00", "2026-03-29t13:00:00z", "2026-03-29 13:00:00+15:00",
+	"2026-03-29 13:00:000", "2026-03-29 13:00:00 UTC", "2026-03-29 13:00:00 0000 UTC", "2026-03-29 13:00:00 +00 UTC", "2026-03-29 13:00:00 -0500 EST",
+	"2026-03-29 13:00:00.5 +0530 IST m=+8",
+	"2026-03-29 13:00:60", "2026-03-29 25:00:00", "2026-13-29 13:00:00", "2026-03-29 13:00:00,5",
+	"10000-01-01 00:00:00+00:00", "9999-12-31T23:59:59-01:00", "-0001-03-29 13:00:00",
 }
 
 // databaseOf finds out what the suite can ask of db.

@@ -43,6 +43,8 @@ func Run(t *testing.T, open func(testing.TB) *gorm.DB, opts ...dpopnonce.Option)
 		{"Insert", insertCases},
 		{"Consume", consumeCases},
 		{"Freshness", freshnessCases},
+		{"Instants", instantCases},
+		{"Edges", edgeCases},
 		{"Matching", matchingCases},
 		{"Rotate", rotateCases},
 		{"Check", checkCases},
