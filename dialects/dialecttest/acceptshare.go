@@ -2,6 +2,7 @@ package dialecttest
 
 import (
 	"context"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -45,12 +46,16 @@ func heldInBatch(waiting bool) func(*testing.T, *env, way) {
 				wantIs(t, w.Check(bounded, "never-issued", life), dpopnonce.ErrUnknown)
 			}
 		}
-		var left atomic.Int64
+		var called, left atomic.Int64
 		left.Store(int64(len(others)))
 		for i, err := range crowd(t, e.db, len(others)*9/8, func(i int) error {
 			if i >= len(others) {
+				for called.Load() < int64(len(others)/2) { // more than go alone
+					runtime.Gosched()
+				}
 				return w.present(give, w.Repository, held)
 			}
+			called.Add(1)
 			err := w.present(context.WithValue(bounded, caller{}, "other"), w.Repository, others[i])
 			if left.Add(-1) == 0 {
 				up()
