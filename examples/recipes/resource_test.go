@@ -1,0 +1,169 @@
+package recipes
+
+import (
+	"crypto/ecdsa"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/gofiber/fiber/v3"
+)
+
+// A door is a started recipe: one call of a client with these proofs. The answer
+// to a call that passed has the status 200.
+type door struct {
+	method, path string
+	call         func(t *testing.T, proofs ...string) answer
+}
+
+// doors start the recipes that guard a resource.
+var doors = map[string]func(*testing.T, *site) door{
+	"chi":                 onNetHTTP(func(s *site) http.Handler { return Chi(s.app, s.guard) }),
+	"gin":                 onNetHTTP(func(s *site) http.Handler { return Gin(s.app, s.guard) }),
+	"echo":                onNetHTTP(func(s *site) http.Handler { return Echo(s.app, s.guard) }),
+	"bearer":              onNetHTTP(func(s *site) http.Handler { return BearerBesideDPoP(s.app, s.guard, account) }),
+	"demand":              onNetHTTP(func(s *site) http.Handler { return PerRequest(s.app, s.guard, always, account) }),
+	"fiber":               fiberDoor,
+	"connect":             connectDoor,
+	"grpc-web to connect": grpcWebDoor,
+	"connect stream":      connectStreamDoor,
+	"grpc":                grpcDoor,
+	"grpc stream":         grpcStreamDoor,
+}
+
+var account http.HandlerFunc = func(w http.ResponseWriter, r *http.Request) {
+	fmt.Fprint(w, "account 7 of ", callerOf(r.Context()).Subject)
+}
+
+func always(*http.Request) bool { return true }
+
+func onNetHTTP(recipe func(*site) http.Handler) func(*testing.T, *site) door {
+	return func(t *testing.T, s *site) door {
+		s.serve(t, func() http.Handler { return recipe(s) })
+		return httpDoor(s)
+	}
+}
+
+func httpDoor(s *site) door {
+	return door{"GET", "/accounts/7", func(t *testing.T, proofs ...string) answer {
+		got, header := send(t, "GET", s.app.Origin+"/accounts/7", "DPoP "+token, proofs...)
+		challenge := `DPoP error="` + got.code + `"`
+		if got.status == 401 && got.nonce != "" && !strings.HasPrefix(header.Get("WWW-Authenticate"), challenge) {
+			t.Error(header)
+		}
+		if got.nonce != "" && (header.Get("Cache-Control") != "no-store" ||
+			!strings.Contains(header.Get("Access-Control-Expose-Headers"), "DPoP-Nonce")) {
+			t.Error(header)
+		}
+		return got
+	}}
+}
+
+func fiberDoor(t *testing.T, s *site) door {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.app.Origin = "http://" + listener.Addr().String()
+	router := Fiber(s.app, s.guard)
+	served := make(chan error, 1)
+	go func() { served <- router.Listener(listener, fiber.ListenConfig{DisableStartupMessage: true}) }()
+	t.Cleanup(func() {
+		if err := router.Shutdown(); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return httpDoor(s)
+}
+
+func onEachDoor(t *testing.T, test func(t *testing.T, s *site, d door, prove func(nonce string) string)) {
+	for name, open := range doors {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, Window)
+			d := open(t, s)
+			test(t, s, d, func(nonce string) string { return s.prove(t, d, s.key, nonce) })
+		})
+	}
+}
+
+// prove makes a proof for a call of d.
+func (s *site) prove(t *testing.T, d door, key *ecdsa.PrivateKey, nonce string) string {
+	t.Helper()
+	return proveFor(t, key, d.method, s.app.Origin+d.path, token, nonce, 0)
+}
+
+func TestProofWithoutNonceIsChallenged(t *testing.T) {
+	onEachDoor(t, func(t *testing.T, s *site, d door, prove func(string) string) {
+		for _, nonce := range []string{"", "unknown"} {
+			if got := d.call(t, prove(nonce)); got.code != "use_dpop_nonce" || got.nonce == "" {
+				t.Fatalf("%q: %+v", nonce, got)
+			}
+		}
+		if n := s.rows(t, "dpop_proofs"); n != 0 {
+			t.Fatal(n, "rows")
+		}
+	})
+}
+
+func TestEachProofPassesOnceWithinWindow(t *testing.T) {
+	onEachDoor(t, func(t *testing.T, s *site, d door, prove func(string) string) {
+		nonce := d.call(t, prove("")).nonce
+		first, second := prove(nonce), prove(nonce)
+		for i, proof := range []string{first, second} {
+			if got := d.call(t, proof); got.status != 200 || !strings.Contains(got.text, "alice") {
+				t.Fatalf("%d: %+v", i, got)
+			}
+		}
+		if got := d.call(t, first); got.code != "invalid_dpop_proof" || got.nonce == "" {
+			t.Fatalf("replayed: %+v", got)
+		}
+		if n := s.rows(t, "dpop_proofs"); n != 2 {
+			t.Fatal(n, "rows")
+		}
+	})
+}
+
+func TestInvalidProofIsRefusedWithoutNonce(t *testing.T) {
+	onEachDoor(t, func(t *testing.T, s *site, d door, prove func(string) string) {
+		nonce := d.call(t, prove("")).nonce
+		for want, proofs := range map[string][]string{
+			"invalid_dpop_proof":         nil,
+			"invalid_dpop_proof, two":    {prove(nonce), prove(nonce)},
+			"invalid_dpop_proof, empty":  {""},
+			"invalid_dpop_proof, forged": {prove(nonce) + "A"},
+			"invalid_token":              {s.prove(t, d, newKey(t), nonce)},
+		} {
+			code, _, _ := strings.Cut(want, ",")
+			if got := d.call(t, proofs...); got.code != code || got.nonce != "" {
+				t.Errorf("%s: %+v", want, got)
+			}
+		}
+	})
+}
+
+func TestStoreFailureIsNoChallengeAndNoPass(t *testing.T) {
+	onEachDoor(t, func(t *testing.T, s *site, d door, prove func(string) string) {
+		nonce := d.call(t, prove("")).nonce
+		if err := s.db.Migrator().DropTable("dpop_proofs"); err != nil {
+			t.Fatal(err)
+		}
+		if got := d.call(t, prove(nonce)); got.status != 503 || got.code != unavailable || got.nonce != "" {
+			t.Fatalf("%+v", got)
+		}
+	})
+}
+
+func TestUnguardedRoutesStayOpen(t *testing.T) {
+	for _, name := range []string{"chi", "gin", "echo", "fiber"} {
+		s := newSite(t, Window)
+		doors[name](t, s)
+		if got, _ := send(t, "GET", s.app.Origin+"/health", ""); got.status != 200 || got.nonce != "" {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
