@@ -74,6 +74,10 @@ func connectError(t *testing.T, err error) answer {
 	if !errors.As(err, &refused) {
 		t.Fatal(err)
 	}
+	challenge := `DPoP error="` + refused.Message() + `"`
+	if refused.Code() == connect.CodeUnauthenticated && refused.Meta().Get("WWW-Authenticate") != challenge {
+		t.Error(refused.Meta())
+	}
 	status := map[connect.Code]int{connect.CodeUnauthenticated: 401, connect.CodeUnavailable: 503}[refused.Code()]
 	return answer{status, refused.Message(), refused.Meta().Get("DPoP-Nonce"), ""}
 }

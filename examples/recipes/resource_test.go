@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/gofiber/fiber/v3"
@@ -128,6 +129,26 @@ func TestEachProofPassesOnceWithinWindow(t *testing.T) {
 	})
 }
 
+func TestParallelReplaysPassOnce(t *testing.T) {
+	onEachDoor(t, func(t *testing.T, s *site, d door, prove func(string) string) {
+		proof := prove(d.call(t, prove("")).nonce)
+		var passed atomic.Int64
+		t.Run("at once", func(t *testing.T) {
+			for range 8 {
+				t.Run("", func(t *testing.T) {
+					t.Parallel()
+					if d.call(t, proof).status == 200 {
+						passed.Add(1)
+					}
+				})
+			}
+		})
+		if n := passed.Load(); n != 1 {
+			t.Fatal(n, "passed")
+		}
+	})
+}
+
 func TestInvalidProofIsRefusedWithoutNonce(t *testing.T) {
 	onEachDoor(t, func(t *testing.T, s *site, d door, prove func(string) string) {
 		nonce := d.call(t, prove("")).nonce
@@ -136,6 +157,9 @@ func TestInvalidProofIsRefusedWithoutNonce(t *testing.T) {
 			"invalid_dpop_proof, two":    {prove(nonce), prove(nonce)},
 			"invalid_dpop_proof, empty":  {""},
 			"invalid_dpop_proof, forged": {prove(nonce) + "A"},
+			"invalid_dpop_proof, path":   {proveFor(t, s.key, d.method, s.app.Origin+d.path+"/", token, nonce, 0)},
+			"invalid_dpop_proof, method": {proveFor(t, s.key, "PUT", s.app.Origin+d.path, token, nonce, 0)},
+			"invalid_dpop_proof, token":  {proveFor(t, s.key, d.method, s.app.Origin+d.path, bearerToken, nonce, 0)},
 			"invalid_token":              {s.prove(t, d, newKey(t), nonce)},
 		} {
 			code, _, _ := strings.Cut(want, ",")
