@@ -22,7 +22,7 @@ func offer(t *testing.T) (s *site, get func(path string, proofs ...string) answe
 	}
 }
 
-func TestProofWithoutNoncePassesOnceAndIsOfferedOne(t *testing.T) {
+func TestProofWithoutNoncePassesOnceAndGetsOne(t *testing.T) {
 	_, get, prove := offer(t)
 	proof := prove("/balance", "", 0)
 	first := get("/balance", proof)

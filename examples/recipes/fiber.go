@@ -9,7 +9,7 @@ import (
 
 // Fiber guards a group of routes. The others are open.
 func Fiber(app *Application, guard *dpophttp.Guard) *fiber.App {
-	router := fiber.New(fiber.Config{ReadBufferSize: 32 << 10}) // 4 kB of headers are few for a token and a proof
+	router := fiber.New(fiber.Config{ReadBufferSize: 32 << 10}) // the default of 4 kB is small for a token and a proof
 	router.Get("/health", func(c fiber.Ctx) error { return c.SendStatus(http.StatusOK) })
 	accounts := router.Group("/accounts", fiberGuard(app, guard))
 	accounts.Get("/:id", func(c fiber.Ctx) error {

@@ -16,8 +16,8 @@ func TokenEndpoint(origin string, guard *dpophttp.Guard,
 	authenticate func(*http.Request) bool, issue func(thumbprint string) (token string)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !authenticate(r) {
-			// With a nonce, the next attempt needs no challenge. It may fail: then
-			// the client gets none.
+			// With a nonce, the next attempt needs no challenge. It is sealed, and
+			// costs no row. Where there is none to be had, the answer is the same.
 			nonce, _ := guard.Nonce(r.Context())
 			dpophttp.SetNonce(w.Header(), nonce)
 			w.Header().Set("WWW-Authenticate", "Basic")
