@@ -62,6 +62,10 @@ bench: ## Measure against the same statements by hand, into integration/bench (2
 faults: ## Kill databases, poolers, networks and processes under load, into integration/faults (15 minutes, as root for the full disk; FAULTS=-short: two).
 	cd integration/faults && go run . $(if $(FAULTS),$(FAULTS),-out RESULTS.md)
 
+.PHONY: settings
+settings: ## Try what sessions, servers and tables can have set, into docs/settings.md (20 minutes).
+	cd integration && ../scripts/with-databases go run ./settings -out ../docs/settings.md
+
 .PHONY: fuzz
 fuzz: ## Fuzz the nonce check, the changesets and sealed nonces, 30 seconds each.
 	$(GO_TEST) -run '^$$' -fuzz FuzzWellFormed -fuzztime 30s .

@@ -167,7 +167,7 @@ func sealedRotation(opts ...dpopnonce.Option) func(*testing.T, *env) {
 			}
 			return nil
 		}
-		const workers = 12
+		const workers = 4
 		wantAll(t, race(workers+1, func(i int) error {
 			for i < workers && !stop.Load() {
 				if err := rotate(i); err != nil {
