@@ -58,7 +58,7 @@ type Guard struct {
 	// Optional passes a request that has neither a DPoP header nor an
 	// Authorization header of the scheme DPoP to the handler as it is, without a
 	// call of the store. The application then has to refuse a token that is bound
-	// to a key (cnf.jkt) and comes without a proof, or whoever has stolen it
+	// to a key (cnf.jkt) and comes without a proof, or a thief
 	// leaves the proof away.
 	Optional bool
 

@@ -17,7 +17,7 @@ import (
 var rowCases = []testCase{
 	{name: "stores when it was issued, expires and was used", run: eachWay(rowColumns)},
 	{name: "stores the same in a shared statement", run: eachWay(sharedRowColumns, dpopnonce.WithGroupCommit()), needs: groupCommit},
-	{name: "stays for Tolerance, whoever sweeps", run: eachWay(rowStays)},
+	{name: "stays for Tolerance past its end", run: eachWay(rowStays)},
 	{name: "accepts nothing late after a sweep", run: eachWay(stall)},
 	{name: "accepts nothing late in a transaction", run: eachWay(stallInTransaction)},
 	{name: "accepts nothing late in a shared statement", run: eachWay(sharedStall, dpopnonce.WithGroupCommit()), needs: groupCommit},

@@ -11,7 +11,7 @@ import (
 	"github.com/attesto/dpopnonce/dpophttp"
 )
 
-// The application's part, with proof.go: whoever copies a recipe has this
+// The application's part, with proof.go: who copies a recipe has this
 // already. It knows nothing of nonces but to hand them on.
 
 // An Application knows its own URL and its access tokens.

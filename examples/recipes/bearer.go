@@ -10,7 +10,7 @@ import (
 // BearerBesideDPoP takes both kinds of access tokens at one resource. The Guard
 // passes what has no sign of DPoP, so that this refuses every request without a
 // token, and a token that is bound to a key and comes as a bearer token (RFC 9449
-// section 7.2): else whoever has stolen it would leave the proof away.
+// section 7.2): else a thief would leave the proof away.
 func BearerBesideDPoP(app *Application, guard *dpophttp.Guard, next http.Handler) http.Handler {
 	guard.Optional = true
 	guarded := guard.ResourceServer(next)

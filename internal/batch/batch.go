@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -149,90 +148,6 @@ func (q *Queue[C]) start() {
 		q.shared++
 		go q.send()
 	}
-}
-
-// A batch is a number of calls that travel together.
-type batch struct {
-	ctx    context.Context
-	cancel context.CancelFunc
-	stay   int // callers that have not given up
-}
-
-// send makes one batch. It first lets callers go ahead that are about to queue,
-// above all those whose answers have just come.
-func (q *Queue[C]) send() {
-	runtime.Gosched()
-	q.mu.Lock()
-	q.shared--
-	b, calls := q.take()
-	if b == nil {
-		q.mu.Unlock()
-		return
-	}
-	leave := q.enter(b.ctx, &q.shared)
-	q.mu.Unlock()
-
-	// Callbacks of the application run in here, and may panic or end the
-	// goroutine.
-	err := errGoexit
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic in a shared call: %v", p)
-			if cause, ok := p.(error); ok {
-				err = fmt.Errorf("panic in a shared call: %w", cause)
-			}
-		}
-		q.answer(calls, err)
-		b.cancel()
-		leave()
-	}()
-	err = q.share(b.ctx, calls)
-}
-
-// answer gives each call its outcome.
-func (q *Queue[C]) answer(calls []C, err error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, c := range calls {
-		own := c.call()
-		if err != nil {
-			own.Outcome = err
-		}
-		close(own.done)
-	}
-}
-
-// take makes a batch of waiting calls that may travel with the first of them;
-// nil if none is left.
-func (q *Queue[C]) take() (*batch, []C) {
-	b := &batch{}
-	var calls, left []C
-	var latest time.Time
-	bounded := true
-	for _, c := range q.waiting {
-		own := c.call()
-		if len(calls) == q.limits.Size || len(calls) > 0 && !q.together(calls[0], c) {
-			left = append(left, c)
-			continue
-		}
-		own.batch = b
-		calls = append(calls, c)
-		bounded = bounded && own.bounded
-		if own.deadline.After(latest) {
-			latest = own.deadline
-		}
-	}
-	q.waiting = left
-	if len(calls) == 0 {
-		return nil, nil
-	}
-	b.stay = len(calls)
-	if bounded {
-		b.ctx, b.cancel = context.WithDeadline(context.Background(), latest)
-	} else {
-		b.ctx, b.cancel = context.WithCancel(context.Background())
-	}
-	return b, calls
 }
 
 // giveUp takes a call out of the queue or of its batch, unless its outcome is

@@ -54,7 +54,7 @@ func (k Key) Seal(s Scope, issued, ttl int64) (string, error) {
 	return k.seal(s, issued, ttl, random[:])
 }
 
-// Derive returns the one nonce of issued and ttl, whoever calls it: where Seal
+// Derive returns the one nonce of issued and ttl, on every node: where Seal
 // has random bits it has others that only a holder of the key can tell.
 func (k Key) Derive(s Scope, issued, ttl int64) (string, error) {
 	var times [randomAt]byte
@@ -95,7 +95,7 @@ func Open(keys []Key, s Scope, text string) (issued, ttl int64, ok bool) {
 }
 
 // HasForm reports whether text has the form of a sealed nonce, of this version
-// or another, whoever made it. It looks at each character, since Go's decoders
+// or another. It looks at each character, since Go's decoders
 // skip line ends.
 func HasForm(text string) bool {
 	if len(text) != textSize || text[0] != mark {
