@@ -45,6 +45,7 @@ func Run(t *testing.T, open func(testing.TB) *gorm.DB, opts ...dpopnonce.Option)
 		{"Freshness", freshnessCases},
 		{"Instants", instantCases},
 		{"Edges", edgeCases},
+		{"BeyondEdges", beyondCases},
 		{"Matching", matchingCases},
 		{"Rotate", rotateCases},
 		{"Check", checkCases},
