@@ -10,12 +10,26 @@ import (
 	"gorm.io/gorm/logger"
 )
 
+// leaving is the context of a caller that gives up as soon as it waits.
+type leaving struct{ context.Context }
+
+func (leaving) Done() <-chan struct{} {
+	ended := make(chan struct{})
+	close(ended)
+	return ended
+}
+
 func TestCallerThatIsStillThereWins(t *testing.T) {
-	ended, cancel := context.WithCancel(context.Background())
-	cancel()
+	queue := batch.New(serialLimits, func(_, _ *call) bool { return true }, func(context.Context, []*call) error { return nil })
 	var calls []*call
-	for _, ctx := range []context.Context{ended, context.Background(), context.Background()} {
+	for _, ctx := range []context.Context{leaving{context.Background()}, context.Background(), context.Background()} {
 		calls = append(calls, &call{Call: batch.Call{Context: ctx}, nonce: "n"})
+	}
+	err := queue.Do(&call{Call: batch.Call{Context: context.Background()}}, func(*call) error {
+		return queue.Do(calls[0], func(*call) error { return nil }) // waits behind this one, and leaves
+	})
+	if err == nil || !calls[0].Gone() {
+		t.Fatalf("gone: %v, %v", calls[0].Gone(), err)
 	}
 	settle(calls, map[string]error{"n": nil})
 	for i, want := range []error{ErrUsed, nil, ErrUsed} {
