@@ -2,6 +2,7 @@ package dpopnonce
 
 import (
 	"context"
+	"database/sql"
 	"time"
 
 	"github.com/attesto/dpopnonce/internal/session"
@@ -41,6 +42,12 @@ func (r *Repository) check(conn session.Conn, c *call) (outcome, err error) {
 
 // look reads the verdict on a nonce, and reports whether it is in the table.
 func (r *Repository) look(conn session.Conn, nonce string, now time.Time, ttl time.Duration) (v verdict, found bool, err error) {
-	found, err = conn.Row(r.sql.Verdict, r.judging(now, ttl, "nonce", nonce), &v.used, &v.fresh, &v.id)
+	values := r.judging(now, ttl, "nonce", nonce)
+	var fresh sql.NullBool
+	found, err = conn.Row(r.sql.Verdict, values, &v.used, &fresh, &v.id)
+	if v.foreign = found && !fresh.Valid && r.sql.Foreign != nil; v.foreign {
+		found, err = conn.Row(r.sql.Foreign.Verdict, values, &v.used, &fresh, &v.id)
+	}
+	v.fresh = fresh.Bool
 	return v, found, err
 }

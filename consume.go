@@ -67,8 +67,14 @@ func (r *Repository) unspent(outcome error) error {
 
 // spend accepts a nonce or finds out why not.
 func (r *Repository) spend(conn session.Conn, c *call) (outcome, err error) {
+	return r.spendBy(conn, c, r.sql.Consume)
+}
+
+// spendBy is spend by the dialect's Consume, and by its Foreign.Consume where the
+// row turns out to need it.
+func (r *Repository) spendBy(conn session.Conn, c *call, sql string) (outcome, err error) {
 	c.at = r.now()
-	rows, err := conn.Exec(r.sql.Consume, r.judging(c.at, c.ttl, "nonce", c.nonce))
+	rows, err := conn.Exec(sql, r.judging(c.at, c.ttl, "nonce", c.nonce))
 	switch {
 	case err != nil:
 		return nil, err
@@ -81,7 +87,11 @@ func (r *Repository) spend(conn session.Conn, c *call) (outcome, err error) {
 	if !found {
 		return ErrUnknown, err
 	}
-	return v.outcome(errUnspent), err
+	outcome = v.outcome(errUnspent)
+	if outcome == errUnspent && v.foreign && sql == r.sql.Consume {
+		return r.spendBy(conn, c, r.sql.Foreign.Consume)
+	}
+	return outcome, err
 }
 
 // isLate reports whether the clock's second has changed since c was judged.

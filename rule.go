@@ -79,10 +79,11 @@ func judge(issued, expires, now time.Time, ttl time.Duration) error {
 	return nil
 }
 
-// A verdict is what a statement says of one nonce in the table.
+// A verdict is what a statement says of one nonce in the table. A foreign one is
+// of a row whose instants something else wrote, and dialects.Foreign read.
 type verdict struct {
-	used, fresh bool
-	id          string
+	used, fresh, foreign bool
+	id                   string
 }
 
 // outcome returns why the nonce is rejected, and otherwise for one that looks

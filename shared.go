@@ -2,6 +2,7 @@ package dpopnonce
 
 import (
 	"context"
+	"database/sql"
 	"slices"
 	"time"
 
@@ -99,10 +100,11 @@ func (r *Repository) bySteps(conn session.Conn, values session.Values, all map[s
 	if err == nil && len(locked) < len(all) {
 		err = conn.Rows(r.sql.Shared.Verdicts, values, func(scan func(...any) error) error {
 			var nonce string
-			var v verdict
-			err := scan(&nonce, &v.used, &v.fresh)
-			if all[nonce] != nil {
-				all[nonce] = v.outcome(batch.ErrAlone) // somebody holds its row
+			var used bool
+			var fresh sql.NullBool
+			err := scan(&nonce, &used, &fresh)
+			if all[nonce] != nil { // somebody holds its row, or its instants are foreign
+				all[nonce] = verdict{used: used, fresh: !fresh.Valid || fresh.Bool}.outcome(batch.ErrAlone)
 			}
 			return err
 		})

@@ -51,8 +51,14 @@ type SQL struct {
 
 	// The rest is optional.
 
-	// Fresh is the rule of time in the database's own words. It is never NULL.
+	// Fresh is the rule of time in the database's own words. It may be NULL, for
+	// a row that something else wrote in a form in which it cannot be compared:
+	// Foreign then reads the row.
 	Fresh string
+
+	// Foreign has the statements for rows whose {fresh} is NULL; without it, no
+	// such row is fresh.
+	Foreign *Foreign
 
 	// SweepView is Sweep for a view, where Sweep fails with NotATable.
 	SweepView string
@@ -85,6 +91,13 @@ type SQL struct {
 
 	// Shared has the statements of group commit; nil if there are none.
 	Shared *Shared
+}
+
+// Foreign has Consume and Verdict as SQL has them, with a rule of time that reads
+// instants in the forms that other programs write. It is not true for what it
+// cannot read.
+type Foreign struct {
+	Consume, Verdict string
 }
 
 // Shared has the statements that serve many callers at once, and spends by one

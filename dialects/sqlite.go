@@ -62,9 +62,17 @@ func (sqlite) SQL() SQL {
 				WHERE expires_at >= date(@now) || 'T' AND expires_at < replace(datetime(@now), ' ', 'T') AND ` + past + `
 				LIMIT @limit)`,
 
-		// Both bounds are below too_new in text, and only the first in time.
-		Fresh: asInstant("expires_at") + ` >= @next_second
-			AND ` + asInstant("issued_at") + ` BETWEEN @oldest AND substr(@too_new, 1, 19)`,
+		// Text in the form of Instant compares as the instants do.
+		Fresh: `CASE WHEN expires_at || issued_at LIKE '` + ownForm + ownForm + `' THEN ` + fresh + ` END`,
+
+		Foreign: &Foreign{
+			Consume: `
+				UPDATE {table} SET used_at = @now
+				WHERE nonce = @nonce COLLATE BINARY AND used_at IS NULL AND ` + readFresh,
+			Verdict: `
+				SELECT used_at IS NOT NULL, ` + readFresh + `, id
+				FROM {table} WHERE nonce = @nonce COLLATE BINARY`,
+		},
 
 		WritersTakeTurns: true,
 
@@ -91,27 +99,31 @@ func (sqlite) SQL() SQL {
 	}
 }
 
-// An instant that cannot be read is past two days after its date, in any zone.
-var past = `coalesce(` + read("expires_at") + `, datetime(substr(expires_at, 1, 10), '+2 days')) < datetime(@now)`
+const ownForm = `____-__-__ __:__:__+00:00`
 
-// asInstant returns SQL for the instant in a column as Instant has it, or ” if
-// it cannot be read. That form comes first, because the others take longer.
-func asInstant(column string) string {
-	return `CASE WHEN ` + column + ` LIKE '____-__-__ __:__:__+00:00' THEN ` + column + `
-		ELSE coalesce(` + read(column) + ` || '+00:00', '') END`
-}
+// SQLite takes as long to parse readFresh as a whole Check takes without it:
+// hence it is for foreign rows only.
+var (
+	readFresh = read("expires_at") + ` >= datetime(@next_second)
+		AND ` + read("issued_at") + ` BETWEEN datetime(@oldest) AND datetime(@too_new, '-1 second')`
+
+	// An instant that cannot be read is past two days after its date, in any zone.
+	past = `coalesce(` + read("expires_at") + `, datetime(substr(expires_at, 1, 10), '+2 days')) < datetime(@now)`
+)
 
 // read returns SQL for the instant in a column as datetime has it, in UTC and
-// floored, or NULL: what Go's Time.String returns for UTC, and ISO 8601 as
-// datetime reads it, with a blank or a T, with fractions, with Z or an offset.
-// Fractions are cut off, because datetime rounds them to milliseconds, and only
-// text that begins with a date counts, because datetime reads 'now' and numbers.
+// floored, or NULL: ISO 8601 with a blank or a T, with fractions, with Z or an
+// offset, as datetime reads it, and what Go's Time.String returns. Fractions are
+// cut off, because datetime rounds them to milliseconds, and only text that
+// begins with a date counts, because datetime also reads 'now' and numbers.
 func read(column string) string {
 	second := `substr(` + column + `, 1, 19)`
+	zone := `ltrim(substr(` + column + `, 20), '.0123456789')`
 	return `CASE
-		WHEN ` + column + ` LIKE '____-__-__ __:__:__% +0000 %' THEN datetime(` + second + `)
-		WHEN ` + column + ` LIKE '____-__-__%' THEN min(datetime(` + column + `),
-			datetime(` + second + ` || ltrim(substr(` + column + `, 20), '.0123456789')))
+		WHEN ` + zone + ` LIKE ' _____ %'
+			THEN datetime(` + second + ` || substr(` + zone + `, 1, 4) || ':' || substr(` + zone + `, 5, 2))
+		WHEN ` + column + ` LIKE '____-__-__%'
+			THEN min(datetime(` + column + `), datetime(` + second + ` || ` + zone + `))
 		END`
 }
 

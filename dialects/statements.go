@@ -29,6 +29,10 @@ func (s *SQL) each(do func(name string, text *string, values string, required bo
 	do("SweepView", &s.SweepView, "now limit", false)
 	do("InsertAsync", &s.InsertAsync, "nonce"+row, false)
 	do("Rotate", &s.Rotate, "nonce next"+row+rule, false)
+	if s.Foreign != nil {
+		do("Foreign.Consume", &s.Foreign.Consume, "nonce "+rule, true)
+		do("Foreign.Verdict", &s.Foreign.Verdict, "nonce "+rule, true)
+	}
 	if s.Shared == nil {
 		return
 	}
@@ -84,7 +88,7 @@ func Statements(d Dialect, t Table) (SQL, error) {
 // clone returns a copy that shares nothing with s, which may be every caller's.
 func (s SQL) clone() SQL {
 	s.Schema = append([]string(nil), s.Schema...)
-	s.Shared = copied(s.Shared)
+	s.Foreign, s.Shared = copied(s.Foreign), copied(s.Shared)
 	if s.Shared != nil {
 		s.Shared.Single, s.Shared.Steps = copied(s.Shared.Single), copied(s.Shared.Steps)
 	}
