@@ -12,9 +12,9 @@ import (
 )
 
 // Spend accepts a proof once: of all callers, on all nodes, it returns nil to
-// exactly one until that instant. It is for servers that accept a nonce again inside
-// its window (see [Repository.Check]): RFC 9449 section 11.1 has them refuse a
-// proof that they have seen. Acceptance is one INSERT, judged by its count of
+// exactly one. It is for servers that accept a nonce again inside its window (see
+// [Repository.Check]): RFC 9449 section 11.1 has them refuse a proof that they
+// have seen. Acceptance is one INSERT, judged by its count of
 // rows; the table is the one of the nonces, or another, by [WithTable].
 //
 // id identifies the proof: the thumbprint of its key and its jti, both verified,

@@ -95,8 +95,7 @@ func Open(keys []Key, s Scope, text string) (issued, ttl int64, ok bool) {
 }
 
 // HasForm reports whether text has the form of a sealed nonce, of this version
-// or another. It looks at each character, since Go's decoders
-// skip line ends.
+// or another. It looks at each character, since Go's decoders skip line ends.
 func HasForm(text string) bool {
 	if len(text) != textSize || text[0] != mark {
 		return false
