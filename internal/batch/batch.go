@@ -99,6 +99,7 @@ func (q *Queue[C]) Do(c C, alone func(C) error) error {
 			return fmt.Errorf("waiting for a shared call: %w", own.Context.Err())
 		}
 	}
+	q.answered(own.batch)
 	if own.Outcome == ErrAlone {
 		return alone(c)
 	}

@@ -144,6 +144,29 @@ func TestWaitingCallsTravelTogether(t *testing.T) {
 	}
 }
 
+func TestAnsweredCallersTravelTogetherAgain(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // answered callers run when the batch's goroutine yields
+	h := newHeld(t, succeed)
+	var callers sync.WaitGroup
+	for i := 0; i < 3; i++ {
+		callers.Add(1)
+		go func() {
+			defer callers.Done()
+			for j := 0; j < 2; j++ {
+				if err := h.Do(newErrand(context.Background()), never(t)); err != nil {
+					t.Error(err)
+				}
+			}
+		}()
+	}
+	h.await(func() bool { return len(h.waiting) == 3 })
+	h.release()
+	callers.Wait()
+	if len(h.batches) != 2 || len(h.batches[1]) != 3 {
+		t.Errorf("batches %v, want two of three calls", h.batches)
+	}
+}
+
 func TestSlowLoneCallsDoNotStopTheQueue(t *testing.T) {
 	const alone = 4
 	q := New(Limits{Alone: alone, Shared: 2, Size: 100}, sameKind, succeed)

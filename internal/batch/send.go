@@ -11,7 +11,8 @@ import (
 type batch struct {
 	ctx    context.Context
 	cancel context.CancelFunc
-	stay   int // callers that have not given up
+	stay   int // callers that have neither given up nor got their outcome
+	leave  func()
 }
 
 // send makes one batch. It first lets callers go ahead that are about to queue,
@@ -25,7 +26,7 @@ func (q *Queue[C]) send() {
 		q.mu.Unlock()
 		return
 	}
-	leave := q.enter(b.ctx, &q.shared)
+	b.leave = q.enter(b.ctx, &q.shared)
 	q.mu.Unlock()
 
 	// Callbacks of the application run in here, and may panic or end the
@@ -39,13 +40,13 @@ func (q *Queue[C]) send() {
 			}
 		}
 		q.answer(calls, err)
-		b.cancel()
-		leave()
 	}()
 	err = q.share(b.ctx, calls)
 }
 
-// answer gives each call its outcome.
+// answer gives each call its outcome. The last of the callers that takes it ends
+// the batch: those that come back at once find it under way, and wait for each
+// other.
 func (q *Queue[C]) answer(calls []C, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -55,6 +56,18 @@ func (q *Queue[C]) answer(calls []C, err error) {
 			own.Outcome = err
 		}
 		close(own.done)
+	}
+}
+
+// answered is called by each caller that takes its outcome.
+func (q *Queue[C]) answered(b *batch) {
+	q.mu.Lock()
+	b.stay--
+	last := b.stay == 0
+	q.mu.Unlock()
+	if last {
+		b.leave()
+		b.cancel()
 	}
 }
 
