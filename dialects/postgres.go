@@ -148,22 +148,18 @@ func (postgres) SQL() SQL {
 
 // Rows are locked before they are updated, because only SELECT can pass over
 // those that somebody holds. They are updated by id: a ctid may be another
-// row's in another partition. Arrays make the planner use the indexes. Bytes are
-// compared only where the collation takes one spelling for another: a look into
-// the catalog costs less than 256 comparisons with 256 nonces.
+// row's in another partition. Arrays make the planner use the indexes, and IS TRUE
+// makes it compare bytes by a hash table: = ANY would compare each of 256 nonces
+// with all others.
 const (
 	spendAll = `asked AS (
 			SELECT @nonces::text[] AS nonces
-		), exact AS (
-			SELECT coalesce(bool_and(c.collisdeterministic), true) AS byte
-			FROM pg_attribute AS a JOIN pg_collation AS c ON c.oid = a.attcollation
-			WHERE a.attrelid = '{table}'::regclass AND a.attname = 'nonce'
 		), spent AS (
 			UPDATE {table} SET used_at = @now
 			WHERE id = ANY (ARRAY(
 				SELECT id FROM {table}
 				WHERE nonce = ANY ((SELECT nonces FROM asked)::text[]) AND used_at IS NULL AND {fresh}
-					AND ((SELECT byte FROM exact) OR nonce::text COLLATE "C" = ANY ((SELECT nonces FROM asked)::text[]))
+					AND (nonce::text COLLATE "C" IN (SELECT unnest(nonces) FROM asked)) IS TRUE
 				ORDER BY nonce FOR UPDATE SKIP LOCKED))
 			AND used_at IS NULL
 			RETURNING nonce::text
