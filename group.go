@@ -42,8 +42,8 @@ type queues struct {
 // The limits that measured best at 1, 8, 32 and 128 callers: see
 // docs/performance.md.
 var (
-	groupLimits  = batch.Limits{Alone: 8, Shared: 2, Size: 256}
-	serialLimits = batch.Limits{Alone: 1, Shared: 1, Size: 256}
+	groupLimits  = batch.Limits{Alone: 8, Size: 256}
+	serialLimits = batch.Limits{Alone: 1, Size: 256}
 )
 
 func (r *Repository) newQueues() queues {

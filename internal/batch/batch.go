@@ -46,17 +46,22 @@ var (
 	errGoexit     = errors.New("the shared call's goroutine has ended")
 )
 
-// Limits say how much is under way at once.
+// Limits say how much is under way at once. Of batches it is one: two at a time
+// were smaller, and cost more together.
 type Limits struct {
-	Alone  int // calls made alone before others begin to wait; if 1, a batch waits for it
-	Shared int // batches
-	Size   int // calls in one batch
+	Alone int // calls made alone before others begin to wait; if 1, a batch waits for it
+	Size  int // calls in one batch
 }
+
+// patience is for how long what is under way holds up the others. One broken
+// connection must not stop them all.
+const patience = 20 * time.Millisecond
 
 // A Queue is for calls of one kind. Its zero value cannot be used; a nil Queue
 // makes every call alone. It has goroutines only while calls wait.
 type Queue[C caller] struct {
 	limits   Limits
+	patience time.Duration
 	share    func(context.Context, []C) error
 	together func(a, b C) bool
 
@@ -70,7 +75,7 @@ type Queue[C caller] struct {
 // of the callers' deadlines, or when all of them gave up, and has no values.
 // together says whether a call may travel with the first one of a batch.
 func New[C caller](limits Limits, together func(first, c C) bool, share func(context.Context, []C) error) *Queue[C] {
-	return &Queue[C]{limits: limits, together: together, share: share}
+	return &Queue[C]{limits: limits, patience: patience, together: together, share: share}
 }
 
 // Do makes a call, alone on the caller's goroutine or with others, and returns
@@ -112,20 +117,18 @@ func (q *Queue[C]) admit(c C) (leave func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	own := c.call()
-	if len(q.waiting) == 0 && (q.shared == 0 && q.alone < q.limits.Alone || q.shared+q.alone < q.limits.Shared) {
-		return q.enter(own.Context, &q.alone)
+	if len(q.waiting) == 0 && q.shared == 0 && q.alone < q.limits.Alone {
+		return q.enter(&q.alone)
 	}
 	own.done, own.Outcome = make(chan struct{}), errUnanswered
 	q.waiting = append(q.waiting, c)
-	if q.shared == 0 { // the calls made alone may take long
-		q.start()
-	}
+	q.start()
 	return nil
 }
 
-// enter counts one more under way until leave is called, or ctx ends: what does
-// not come back then must not hold up the queue.
-func (q *Queue[C]) enter(ctx context.Context, count *int) (leave func()) {
+// enter counts one more under way until leave is called, or for as long as the
+// queue has patience.
+func (q *Queue[C]) enter(count *int) (leave func()) {
 	var once sync.Once
 	end := func() {
 		once.Do(func() {
@@ -135,17 +138,18 @@ func (q *Queue[C]) enter(ctx context.Context, count *int) (leave func()) {
 			q.start()
 		})
 	}
-	stop := context.AfterFunc(ctx, end)
+	late := time.AfterFunc(q.patience, end)
 	*count++
 	return func() {
-		stop()
+		late.Stop()
 		end()
 	}
 }
 
-// start sends a batch if calls wait and one more may be under way.
+// start sends a batch if calls wait and nothing holds them up. Calls made alone
+// do not, where there may be several: they may take long.
 func (q *Queue[C]) start() {
-	if len(q.waiting) > 0 && q.shared < q.limits.Shared && (q.limits.Alone > 1 || q.alone == 0) {
+	if len(q.waiting) > 0 && q.shared == 0 && (q.limits.Alone > 1 || q.alone == 0) {
 		q.shared++
 		go q.send()
 	}

@@ -41,13 +41,14 @@ type held struct {
 func newHeld(t *testing.T, share func(context.Context, []*errand) error) *held {
 	t.Helper()
 	h := &held{}
-	h.Queue = New(Limits{Alone: 1, Shared: 1, Size: 100}, sameKind, func(ctx context.Context, calls []*errand) error {
+	h.Queue = New(Limits{Alone: 1, Size: 100}, sameKind, func(ctx context.Context, calls []*errand) error {
 		h.mu.Lock()
 		h.batches = append(h.batches, calls)
 		h.ctxs = append(h.ctxs, ctx)
 		h.mu.Unlock()
 		return share(ctx, calls)
 	})
+	h.patience = time.Hour
 	hold, done := make(chan struct{}), make(chan error)
 	go func() { done <- h.Do(newErrand(context.Background()), func(*errand) error { <-hold; return nil }) }()
 	h.await(func() bool { return h.Queue.alone == 1 })
@@ -102,7 +103,7 @@ func TestNilQueueMakesCallsAlone(t *testing.T) {
 }
 
 func TestLoneCallerUsesItsOwnGoroutine(t *testing.T) {
-	q := New(Limits{Alone: 1, Shared: 1, Size: 1}, sameKind, func(context.Context, []*errand) error { t.Error("shared"); return nil })
+	q := New(Limits{Alone: 1, Size: 1}, sameKind, func(context.Context, []*errand) error { t.Error("shared"); return nil })
 	before := runtime.NumGoroutine()
 	want := errors.New("its own")
 	for i := 0; i < 3; i++ {
@@ -116,7 +117,7 @@ func TestLoneCallerUsesItsOwnGoroutine(t *testing.T) {
 }
 
 func TestPanicAloneFreesItsSlot(t *testing.T) {
-	q := New(Limits{Alone: 1, Shared: 1, Size: 1}, sameKind, succeed)
+	q := New(Limits{Alone: 1, Size: 1}, sameKind, succeed)
 	func() {
 		defer func() { _ = recover() }()
 		_ = q.Do(newErrand(context.Background()), func(*errand) error { panic("callback") })
@@ -167,9 +168,34 @@ func TestAnsweredCallersTravelTogetherAgain(t *testing.T) {
 	}
 }
 
+func TestBatchHoldsUpTheNext(t *testing.T) {
+	held, finish := make(chan struct{}), make(chan struct{})
+	h := newHeld(t, func(ctx context.Context, calls []*errand) error {
+		if len(calls) == 1 {
+			close(held)
+			<-finish
+		}
+		return succeed(ctx, calls)
+	})
+	first := h.queue(newErrand(context.Background()), never(t))
+	h.release()
+	<-held
+	second, third := h.queue(newErrand(context.Background()), never(t)), h.queue(newErrand(context.Background()), never(t))
+	close(finish)
+	for _, outcome := range []<-chan error{first, second, third} {
+		if err := <-outcome; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(h.batches) != 2 || len(h.batches[1]) != 2 {
+		t.Errorf("batches %v, want one of one call and one of two", h.batches)
+	}
+	h.idle()
+}
+
 func TestSlowLoneCallsDoNotStopTheQueue(t *testing.T) {
 	const alone = 4
-	q := New(Limits{Alone: alone, Shared: 2, Size: 100}, sameKind, succeed)
+	q := New(Limits{Alone: alone, Size: 100}, sameKind, succeed)
 	h := &held{Queue: q}
 	hold := make(chan struct{})
 	var done sync.WaitGroup

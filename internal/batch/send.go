@@ -26,7 +26,7 @@ func (q *Queue[C]) send() {
 		q.mu.Unlock()
 		return
 	}
-	b.leave = q.enter(b.ctx, &q.shared)
+	b.leave = q.enter(&q.shared)
 	q.mu.Unlock()
 
 	// Callbacks of the application run in here, and may panic or end the
@@ -39,15 +39,17 @@ func (q *Queue[C]) send() {
 				err = fmt.Errorf("panic in a shared call: %w", cause)
 			}
 		}
-		q.answer(calls, err)
+		if q.answer(b, calls, err) == 0 {
+			b.leave()
+		}
 	}()
 	err = q.share(b.ctx, calls)
 }
 
-// answer gives each call its outcome. The last of the callers that takes it ends
-// the batch: those that come back at once find it under way, and wait for each
-// other.
-func (q *Queue[C]) answer(calls []C, err error) {
+// answer gives each call its outcome, and returns how many callers are there to
+// take it. The last of them ends the batch: those that come back at once find it
+// under way, and wait for each other.
+func (q *Queue[C]) answer(b *batch, calls []C, err error) (stay int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, c := range calls {
@@ -57,6 +59,7 @@ func (q *Queue[C]) answer(calls []C, err error) {
 		}
 		close(own.done)
 	}
+	return b.stay
 }
 
 // answered is called by each caller that takes its outcome.
