@@ -61,6 +61,7 @@ func newGuard(c config, s *store, log *slog.Logger) *dpophttp.Guard {
 		TTL:      c.ttl,
 		Proof:    guardProof,
 		Optional: c.bearer,
+		Clock:    c.now,
 		Algs:     strings.Join(proofAlgNames, " "),
 		OnReject: func(r *http.Request, err error) {
 			log.InfoContext(r.Context(), "proof refused", "path", r.URL.Path, "reason", reason(err))

@@ -37,6 +37,7 @@ func main() {
 	flag.StringVar(&c.redirectURI, "redirect-uri", "http://127.0.0.1:8081/callback", "where it takes authorization codes")
 	flag.BoolVar(&c.bearer, "bearer", false, "also issue Bearer tokens, to requests without a proof, and take them at /resource")
 	flag.DurationVar(&c.ttl, "ttl", dpopnonce.DefaultTTL, "lifetime of a nonce, at least 2s")
+	flag.DurationVar(&c.ahead, "clock", 0, "how far the clock that judges nonces is ahead, to try what expires")
 	c.policy = dpophttp.Window
 	flag.Func("policy", policyHelp, c.setPolicy)
 	flag.BoolVar(&c.proofs, "proofs", true, proofsHelp)
@@ -70,7 +71,7 @@ type config struct {
 	dsn, file              string
 	clientID, clientSecret string
 	redirectURI            string
-	ttl                    time.Duration
+	ttl, ahead             time.Duration
 	policy                 dpophttp.Policy
 	proofs, bearer         bool
 }
@@ -86,6 +87,9 @@ func (c *config) setPolicy(name string) error {
 	}
 	return nil
 }
+
+// now is the clock of nonces and proofs.
+func (c config) now() time.Time { return time.Now().Add(c.ahead) }
 
 // serve runs the server until ctx ends, and then waits for requests in flight.
 func serve(ctx context.Context, c config) error {

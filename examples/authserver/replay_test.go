@@ -125,6 +125,27 @@ func TestClientWithWrongClockIsServed(t *testing.T) {
 	}
 }
 
+func TestExpiredNonceIsChallenged(t *testing.T) {
+	for name, policy := range policies {
+		file := filepath.Join(t.TempDir(), "shared.db")
+		node := func(ahead time.Duration) *testClient {
+			c, _ := start(t, policy, func(c *config) { c.file, c.ahead = file, ahead })
+			return c
+		}
+		c, later := node(0), node(time.Hour)
+		c.authorize(t)
+		later.nonce = c.nonce
+		for _, want := range []int{400, 200} {
+			if status, err := later.requestToken(t.Context()); err != nil || status != want {
+				t.Error(name, status, err)
+			}
+		}
+		if reason := later.log.value("reason"); reason != "expired" {
+			t.Error(name, reason)
+		}
+	}
+}
+
 // A proof that is refused for its nonce is not remembered.
 func TestChallengedProofIsNotRemembered(t *testing.T) {
 	c, s := start(t)

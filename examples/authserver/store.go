@@ -45,7 +45,7 @@ func openStore(ctx context.Context, c config, log *slog.Logger) (s *store, err e
 	if err == nil {
 		pool.SetMaxOpenConns(connections)
 		pool.SetMaxIdleConns(connections)
-		err = s.migrate(ctx)
+		err = s.migrate(ctx, c.now)
 	}
 	if err != nil {
 		s.close()
@@ -54,14 +54,15 @@ func openStore(ctx context.Context, c config, log *slog.Logger) (s *store, err e
 	return s, nil
 }
 
-func (s *store) migrate(ctx context.Context) error {
+func (s *store) migrate(ctx context.Context, clock func() time.Time) error {
 	if err := s.db.WithContext(ctx).AutoMigrate(&grant{}, &secret{}); err != nil {
 		return err
 	}
-	if err := s.loadSecrets(ctx); err != nil {
+	if err := s.loadSecrets(ctx, clock); err != nil {
 		return err
 	}
-	nonces, err := dpopnonce.NewRepository(s.db, dpopnonce.WithSealer(s.sealer), dpopnonce.WithGroupCommit())
+	nonces, err := dpopnonce.NewRepository(s.db,
+		dpopnonce.WithSealer(s.sealer), dpopnonce.WithClock(clock), dpopnonce.WithGroupCommit())
 	if err != nil {
 		return err
 	}
@@ -117,7 +118,7 @@ func (s *store) load(ctx context.Context, name, fresh string) (string, error) {
 	return row.Text, err
 }
 
-func (s *store) loadSecrets(ctx context.Context) error {
+func (s *store) loadSecrets(ctx context.Context, clock func() time.Time) error {
 	signing, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
@@ -142,6 +143,6 @@ func (s *store) loadSecrets(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.sealer, err = dpopnonce.NewSealer(dpopnonce.SealerConfig{Purpose: "authserver", Keys: []dpopnonce.Key{key}})
+	s.sealer, err = dpopnonce.NewSealer(dpopnonce.SealerConfig{Purpose: "authserver", Keys: []dpopnonce.Key{key}, Clock: clock})
 	return err
 }
