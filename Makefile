@@ -51,8 +51,12 @@ demo: ## Start examples/authserver and run a client through the flow, each excha
 	cd examples/authserver && go run . -demo
 
 .PHONY: e2e
-e2e: ## Try examples/authserver with oauth4webapi, in Node and in headless Chromium.
+e2e: ## Try examples/authserver with the clients of others, in Node, Go and headless Chromium.
 	scripts/e2e
+
+.PHONY: clients
+clients: ## Measure what those clients need, into examples/authserver/CLIENTS.md (3 minutes).
+	scripts/with-databases scripts/e2e clients
 
 .PHONY: bench
 bench: ## Measure against the same statements by hand, into integration/bench (20 minutes; BENCH=-short: two).

@@ -1,10 +1,10 @@
-// The flow with oauth4webapi in Node.
+// What the server answers to oauth4webapi in Node.
 import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { distribution, maxAttempts, newFlow } from './flow.js'
+import { newFlow } from './flow.js'
 import { start } from './server.js'
 
 for (const policy of ['single-use', 'window']) {
@@ -58,18 +58,6 @@ for (const policy of ['single-use', 'window']) {
       assert.equal(await flow.replay(token, 'never-issued'), 'use_dpop_nonce')
       assert.equal(flow.last().status, 401)
     })
-
-    for (const [state, prepare] of [
-      ['with one nonce', () => flow.resource(token)],
-      ['without a nonce', () => flow.forget()],
-    ]) {
-      await t.test(`parallel requests ${state} pass`, async (t) => {
-        await prepare()
-        const results = await flow.inParallel(10, token)
-        assert.ok(results.every(({ attempts }) => attempts <= maxAttempts))
-        t.diagnostic(`${policy}, ${state}: attempts of ten requests in parallel: ${distribution(results)}`)
-      })
-    }
 
     await t.test('token and nonce survive a restart', async () => {
       await flow.resource(token)
