@@ -62,6 +62,10 @@ clients: ## Measure what those clients need, into examples/authserver/CLIENTS.md
 bench: ## Measure against the same statements by hand, into integration/bench (20 minutes; BENCH=-short: two).
 	cd integration && ../scripts/with-databases go run ./bench $(if $(BENCH),$(BENCH),-out bench)
 
+.PHONY: flood
+flood: ## Flood an endpoint with proofs to be challenged, beside an honest client, under each policy (two minutes).
+	cd integration && ../scripts/with-databases go run ./flood $(FLOOD)
+
 .PHONY: faults
 faults: ## Kill databases, poolers, networks and processes under load, into integration/faults (15 minutes, as root for the full disk; FAULTS=-short: two).
 	cd integration/faults && go run . $(if $(FAULTS),$(FAULTS),-out RESULTS.md)
