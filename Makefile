@@ -47,8 +47,13 @@ quickstart: ## Run the quickstart on a new SQLite file.
 	go run ./examples/quickstart
 
 .PHONY: demo
-demo: ## Start examples/authserver and run a client through the flow, each exchange printed.
+demo: ## Start examples/authserver and run a client through the flow, each exchange printed; then, in a terminal, the page.
 	cd examples/authserver && go run . -demo
+	@if [ -t 1 ]; then $(MAKE) --no-print-directory page; else echo 'In a terminal, a page to watch the flow on comes next: make page.'; fi
+
+.PHONY: page
+page: ## Serve a page on which to watch the flow, and servers for it under both policies, until Ctrl-C.
+	cd examples/authserver && go run . -page
 
 .PHONY: e2e
 e2e: ## Try examples/authserver with the clients of others, in Node, Go and headless Chromium.
@@ -57,6 +62,10 @@ e2e: ## Try examples/authserver with the clients of others, in Node, Go and head
 .PHONY: clients
 clients: ## Measure what those clients need, into examples/authserver/CLIENTS.md (3 minutes).
 	scripts/with-databases scripts/e2e clients
+
+.PHONY: screenshot
+screenshot: ## Take docs/demo.png of that page anew, in headless Chromium.
+	scripts/e2e screenshot
 
 .PHONY: bench
 bench: ## Measure against the same statements by hand, into integration/bench (20 minutes; BENCH=-short: two).

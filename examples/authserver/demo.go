@@ -31,7 +31,18 @@ func runDemo(ctx context.Context, c config) error {
 	}
 	defer os.RemoveAll(dir)
 	c.addr, c.file = "127.0.0.1:0", filepath.Join(dir, "authserver.db")
-	log := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+	return serveAnd(ctx, c, demoLog(), func(ctx context.Context, issuer string) error {
+		client, err := newClient(c, issuer)
+		if err != nil {
+			return err
+		}
+		return client.story(ctx)
+	})
+}
+
+// demoLog writes short lines, for people.
+func demoLog() *slog.Logger {
+	return slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
 				return slog.Attr{}
@@ -39,13 +50,6 @@ func runDemo(ctx context.Context, c config) error {
 			return a
 		},
 	}))
-	return serveAnd(ctx, c, log, func(ctx context.Context, issuer string) error {
-		client, err := newClient(c, issuer)
-		if err != nil {
-			return err
-		}
-		return client.story(ctx)
-	})
 }
 
 // A client has a key and, as clients do, one nonce for the server's origin.

@@ -6,6 +6,7 @@
 //	authserver                       # on 127.0.0.1:8080, with SQLite
 //	authserver -dsn postgres://...   # one of several nodes on one database
 //	authserver -demo                 # with a client that runs the flow
+//	authserver -page                 # with a page on which to watch the flow
 package main
 
 import (
@@ -42,13 +43,17 @@ func main() {
 	flag.Func("policy", policyHelp, c.setPolicy)
 	flag.BoolVar(&c.proofs, "proofs", true, proofsHelp)
 	demo := flag.Bool("demo", false, "run a client through the flow on a new database, print each exchange, and exit")
+	page := flag.Bool("page", false, "serve a page on which to watch the flow, at the address, and servers for it under both policies, on new SQLite files")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	run := serve
-	if *demo {
+	switch {
+	case *demo:
 		run = runDemo
+	case *page:
+		run = runPage
 	}
 	if err := run(ctx, c); err != nil {
 		fmt.Fprintln(os.Stderr, "authserver:", err)
