@@ -47,16 +47,33 @@ quickstart: ## Run the quickstart on a new SQLite file.
 	go run ./examples/quickstart
 
 .PHONY: demo
-demo: ## Start examples/authserver and run a client through the flow, each exchange printed.
+demo: ## Start examples/authserver and run a client through the flow, each exchange printed; then, in a terminal, the page.
 	cd examples/authserver && go run . -demo
+	@if [ -t 1 ]; then $(MAKE) --no-print-directory page; else echo 'In a terminal, a page to watch the flow on comes next: make page.'; fi
+
+.PHONY: page
+page: ## Serve a page on which to watch the flow, and servers for it under both policies, until Ctrl-C.
+	cd examples/authserver && go run . -page
 
 .PHONY: e2e
-e2e: ## Try examples/authserver with oauth4webapi, in Node and in headless Chromium.
+e2e: ## Try examples/authserver with the clients of others, in Node, Go and headless Chromium.
 	scripts/e2e
+
+.PHONY: clients
+clients: ## Measure what those clients need, into examples/authserver/CLIENTS.md (3 minutes).
+	scripts/with-databases scripts/e2e clients
+
+.PHONY: screenshot
+screenshot: ## Take docs/demo.png of that page anew, in headless Chromium.
+	scripts/e2e screenshot
 
 .PHONY: bench
 bench: ## Measure against the same statements by hand, into integration/bench (20 minutes; BENCH=-short: two).
 	cd integration && ../scripts/with-databases go run ./bench $(if $(BENCH),$(BENCH),-out bench)
+
+.PHONY: flood
+flood: ## Flood an endpoint with proofs to be challenged, beside an honest client, under each policy (two minutes).
+	cd integration && ../scripts/with-databases go run ./flood $(FLOOD)
 
 .PHONY: faults
 faults: ## Kill databases, poolers, networks and processes under load, into integration/faults (15 minutes, as root for the full disk; FAULTS=-short: two).

@@ -59,7 +59,9 @@ func (as *role) unavailable(w http.ResponseWriter) {
 	as.answer(w, http.StatusServiceUnavailable, "", "temporarily_unavailable", "Try again later")
 }
 
-// authenticate adds a challenge (RFC 9449 section 7.1) to those of outer layers.
+// authenticate puts a challenge (RFC 9449 section 7.1) in front of those of outer
+// layers: the AT Protocol client does not see one behind another, and would not
+// retry.
 func (as *role) authenticate(w http.ResponseWriter, algs string, params ...string) {
 	if !as.authenticates {
 		return
@@ -67,7 +69,8 @@ func (as *role) authenticate(w http.ResponseWriter, algs string, params ...strin
 	if algs != "" {
 		params = append(params, `algs="`+algs+`"`)
 	}
-	w.Header().Add("WWW-Authenticate", strings.TrimSpace("DPoP "+strings.Join(params, ", ")))
+	challenge := strings.TrimSpace("DPoP " + strings.Join(params, ", "))
+	w.Header()["Www-Authenticate"] = append([]string{challenge}, w.Header()["Www-Authenticate"]...)
 }
 
 // answer writes an error response in the form of RFC 6749 section 5.2.

@@ -106,7 +106,7 @@ func (g *Guard) AuthorizationServer(next http.Handler) http.Handler {
 // with 401 and the error use_dpop_nonce in WWW-Authenticate, a replayed proof
 // with 401 and invalid_dpop_proof there, a request without a verified proof with
 // 401, and a failure of a store with 503. The challenges that an outer layer has
-// set stay, and a JSON body names the error again.
+// set follow, and a JSON body names the error again.
 //
 // It panics if a field of g is missing or invalid, or if g already serves an
 // authorization server.

@@ -33,7 +33,8 @@ func (g *Guard) Accept(ctx context.Context, p Proof) (next string, err error) {
 // Nonce returns a nonce to offer where no proof was judged: beside
 // invalid_client, at an endpoint for nonces, or while proofs do not need one
 // yet. Under Window it is the current nonce. Under SingleUse it is a new one,
-// which takes a row: offer it only where the rate of requests is limited.
+// which takes a row unless the store has dpopnonce.WithSealer: offer it only where
+// the rate of requests is limited.
 func (g *Guard) Nonce(ctx context.Context) (string, error) {
 	if why := g.unfit(); why != "" {
 		return "", errors.New("dpophttp: Nonce: " + why)

@@ -3,119 +3,104 @@ package main
 import (
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/attesto/dpopnonce"
-	"github.com/attesto/dpopnonce/dpophttp"
 )
 
 func TestStoryHoldsUnderBothPolicies(t *testing.T) {
-	for _, policy := range []dpophttp.Policy{dpophttp.SingleUse, dpophttp.Window} {
+	for name, policy := range policies {
 		c, _ := start(t, policy)
 		if err := c.story(t.Context()); err != nil {
-			t.Error(err)
+			t.Error(name, err)
 		}
+		if strings.Contains(c.log.String(), "level=WARN") {
+			t.Error(name, c.log)
+		}
+	}
+}
+
+// The story replays a proof, which passes then.
+func TestServerWithoutProofsWarns(t *testing.T) {
+	c, _ := start(t, window, func(c *config) { c.proofs = false })
+	if err := c.story(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(c.log.String(), "level=WARN msg=\"proofs are not remembered") {
+		t.Error(c.log)
 	}
 }
 
 func TestNodesShareNoncesAndTokens(t *testing.T) {
 	dsn := schemaDSN(t)
-	for _, policy := range []dpophttp.Policy{dpophttp.SingleUse, dpophttp.Window} {
-		c, _ := startOn(t, policy, dsn)
+	for name, policy := range policies {
+		c, _ := start(t, policy, on(dsn))
 		if err := c.story(t.Context()); err != nil {
-			t.Error(err)
+			t.Error(name, err)
 		}
-		other, _ := startOn(t, policy, dsn)
+		other, _ := start(t, policy, on(dsn))
 		c.tokenURL = other.tokenURL
 		if status, err := c.requestToken(t.Context()); err != nil || status != 200 {
-			t.Error(status, err)
-		}
-	}
-}
-
-func TestReplayedProofIsRefused(t *testing.T) {
-	c, _ := start(t, dpophttp.Window)
-	if status, err := c.requestToken(t.Context()); err != nil || status != 400 {
-		t.Fatal(status, err)
-	}
-	r := newRequest(t, c, "POST", c.tokenURL, "")
-	proof, err := newProof(c.key, r, "", c.asNonce)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []int{200, 400} {
-		r := newRequest(t, c, "POST", c.tokenURL, "")
-		r.Header.Set("DPoP", proof)
-		if response, body := send(t, r); response.StatusCode != want {
-			t.Fatal(response.Status, body)
+			t.Error(name, status, err)
 		}
 	}
 }
 
 func TestTokenOfAnotherKeyIsRefused(t *testing.T) {
-	c, _ := start(t, dpophttp.SingleUse)
-	for range 2 {
-		if _, err := c.requestToken(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c.key = newKey(t)
-	if status, err := c.requestResource(t.Context(), ""); err != nil || status != 401 || c.rsNonce != "" {
-		t.Fatal(status, err, c.rsNonce)
-	}
-}
-
-func TestInvalidRequestSpendsNothing(t *testing.T) {
-	c, s := start(t, dpophttp.SingleUse)
-	if _, err := c.requestToken(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	c, s := start(t)
+	c.authorize(t)
 	before := counts(t, s)
-	for want, change := range map[string]func(*http.Request){
-		"invalid_client": func(r *http.Request) { r.SetBasicAuth(c.clientID, "guess") },
-		"unsupported_grant_type": func(r *http.Request) {
-			r.Body = io.NopCloser(strings.NewReader("grant_type=password"))
-			r.ContentLength = -1
-		},
-		"invalid_request": func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded; =") },
-	} {
-		r := newRequest(t, c, "POST", c.tokenURL, "")
-		proof, err := newProof(c.key, r, "", c.asNonce)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("DPoP", proof)
-		change(r)
-		if response, body := send(t, r); response.StatusCode < 400 || response.StatusCode > 401 || !strings.Contains(body, want) {
-			t.Errorf("%s: %s %s", want, response.Status, body)
-		}
-	}
-	if after := counts(t, s); after != before {
-		t.Fatalf("counts of nonces %v, before %v", after, before)
-	}
-	if status, err := c.requestToken(t.Context()); err != nil || status != 200 {
+	c.key = newKey(t)
+	if status, err := c.requestResource(t.Context(), c.nonce); err != nil || status != 401 || counts(t, s) != before {
 		t.Fatal(status, err)
 	}
 }
 
-func TestStoreFailureIsAnswered503(t *testing.T) {
-	for _, policy := range []dpophttp.Policy{dpophttp.SingleUse, dpophttp.Window} {
-		for _, table := range []string{"as_dpop_nonces", "seen_proofs"} {
-			c, s := start(t, policy)
-			if err := s.db.Migrator().DropTable(table); err != nil {
-				t.Fatal(err)
-			}
+func TestInvalidRequestSpendsNothing(t *testing.T) {
+	for name, policy := range policies {
+		c, s := start(t, policy)
+		c.authorize(t)
+		before := counts(t, s)
+		for want, change := range map[string]func(*http.Request){
+			"invalid_client": func(r *http.Request) { r.SetBasicAuth(c.clientID, "guess") },
+			"unsupported_grant_type": func(r *http.Request) {
+				r.Body = io.NopCloser(strings.NewReader("grant_type=password"))
+				r.ContentLength = -1
+			},
+			"invalid_request": func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded; =") },
+		} {
 			r := newRequest(t, c, "POST", c.tokenURL, "")
-			proof, err := newProof(c.key, r, "", "some-nonce")
-			if err != nil {
+			if err := c.prove(r, c.nonce); err != nil {
 				t.Fatal(err)
 			}
-			r.Header.Set("DPoP", proof)
-			if response, body := send(t, r); response.StatusCode != 503 || response.Header.Get("DPoP-Nonce") != "" {
-				t.Fatal(table, response.Status, body)
+			change(r)
+			if response, body := send(t, r); response.StatusCode < 400 || response.StatusCode > 401 || !strings.Contains(body, want) {
+				t.Errorf("%s: %s %s", want, response.Status, body)
 			}
+		}
+		if after := counts(t, s); after != before {
+			t.Fatalf("%s: counts of nonces %v, before %v", name, after, before)
+		}
+		if status, err := c.requestToken(t.Context()); err != nil || status != 200 {
+			t.Fatal(name, status, err)
+		}
+	}
+}
+
+func TestStoreFailureIsAnswered503(t *testing.T) {
+	for name, policy := range policies {
+		c, s := start(t, policy)
+		c.authorize(t)
+		if err := s.db.Migrator().DropTable("dpop_nonces"); err != nil {
+			t.Fatal(err)
+		}
+		r := newRequest(t, c, "POST", c.tokenURL, "")
+		if err := c.prove(r, c.nonce); err != nil {
+			t.Fatal(err)
+		}
+		if response, body := send(t, r); response.StatusCode != 503 || response.Header.Get("DPoP-Nonce") != "" {
+			t.Fatal(name, response.Status, body)
 		}
 	}
 }
@@ -142,24 +127,10 @@ func TestHTUIsComparedAfterNormalization(t *testing.T) {
 func TestReasonsHaveNamesInLog(t *testing.T) {
 	for want, err := range map[string]error{
 		"missing": dpopnonce.ErrMissing, "unknown": dpopnonce.ErrUnknown, "expired": dpopnonce.ErrExpired,
-		"used": dpopnonce.ErrUsed, "not valid": dpopnonce.ErrRejected,
+		"used": dpopnonce.ErrUsed, "replayed": dpopnonce.ErrReplayed, "not valid": dpopnonce.ErrRejected,
 	} {
 		if got := reason(err); got != want {
 			t.Errorf("%v: %s", err, got)
 		}
-	}
-}
-
-func TestPreflightIsAnsweredBeforeGuard(t *testing.T) {
-	c, s := start(t, dpophttp.SingleUse)
-	before := counts(t, s)
-	r := httptest.NewRequest("OPTIONS", c.tokenURL, nil)
-	r.RequestURI = ""
-	r.Header.Set("Origin", "https://app.example")
-	r.Header.Set("Access-Control-Request-Method", "POST")
-	r.Header.Set("Access-Control-Request-Headers", "authorization,dpop")
-	response, _ := send(t, r)
-	if response.StatusCode != 204 || response.Header.Get("Access-Control-Allow-Origin") != "https://app.example" || counts(t, s) != before {
-		t.Fatal(response.Status, response.Header)
 	}
 }

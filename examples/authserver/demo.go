@@ -31,15 +31,7 @@ func runDemo(ctx context.Context, c config) error {
 	}
 	defer os.RemoveAll(dir)
 	c.addr, c.file = "127.0.0.1:0", filepath.Join(dir, "authserver.db")
-	log := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
-		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return a
-		},
-	}))
-	return serveAnd(ctx, c, log, func(ctx context.Context, issuer string) error {
+	return serveAnd(ctx, c, demoLog(), func(ctx context.Context, issuer string) error {
 		client, err := newClient(c, issuer)
 		if err != nil {
 			return err
@@ -48,13 +40,26 @@ func runDemo(ctx context.Context, c config) error {
 	})
 }
 
-// A client has a key and the last nonce of each server.
+// demoLog writes short lines, for people.
+func demoLog() *slog.Logger {
+	return slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+}
+
+// A client has a key and, as clients do, one nonce for the server's origin.
 type client struct {
 	config
 	key        *ecdsa.PrivateKey
 	token      string
-	asNonce    string
-	rsNonce    string
+	nonce      string
+	proof      string        // the last one
+	skew       time.Duration // of the client's clock
 	tokenURL   string
 	resourceID string
 }
@@ -67,9 +72,13 @@ func newClient(c config, issuer string) (*client, error) {
 // story runs the flow and fails at the first unexpected response.
 func (c *client) story(ctx context.Context) error {
 	var first string
-	replay, refused := "A proof with a used nonce is challenged", http.StatusUnauthorized
+	used, ofUsed := "A new proof with a used nonce is challenged", 401
 	if c.policy == dpophttp.Window {
-		replay, refused = "A used nonce passes again within its window: only the jti shows a replay", http.StatusOK
+		used, ofUsed = "A new proof with a used nonce passes, until the nonce expires", 200
+	}
+	same, ofSame := "The very same proof again is refused", 401
+	if c.policy == dpophttp.Window && !c.proofs {
+		same, ofSame = "The very same proof again passes, since the server remembers none", 200
 	}
 	for _, step := range []struct {
 		title string
@@ -77,14 +86,14 @@ func (c *client) story(ctx context.Context) error {
 		want  int
 	}{
 		{"A token request without a nonce is challenged", func() (int, error) { return c.requestToken(ctx) }, 400},
-		{"Repeated with the nonce of the challenge, it gets a token for the client's key", func() (int, error) { return c.requestToken(ctx) }, 200},
-		{"The resource server asks for a nonce of its own", func() (int, error) { return c.requestResource(ctx, c.rsNonce) }, 401},
-		{"Repeated with that nonce, the request passes", func() (int, error) {
-			first = c.rsNonce
-			return c.requestResource(ctx, c.rsNonce)
+		{"Repeated with the nonce of the challenge, it gets a token for the client's key", func() (int, error) {
+			first = c.nonce
+			return c.requestToken(ctx)
 		}, 200},
-		{"The next request passes with the nonce of the last response", func() (int, error) { return c.requestResource(ctx, c.rsNonce) }, 200},
-		{replay, func() (int, error) { return c.requestResource(ctx, first) }, refused},
+		{"The resource, on the same origin, takes the last nonce", func() (int, error) { return c.requestResource(ctx, c.nonce) }, 200},
+		{same, func() (int, error) { return c.replayResource(ctx) }, ofSame},
+		{"The next request passes with the nonce of the last response", func() (int, error) { return c.requestResource(ctx, c.nonce) }, 200},
+		{used, func() (int, error) { return c.requestResource(ctx, first) }, ofUsed},
 		{"A request without a token gets neither the resource nor a nonce", func() (int, error) {
 			c.token = ""
 			return c.requestResource(ctx, "")
@@ -111,11 +120,13 @@ func (c *client) requestToken(ctx context.Context) (int, error) {
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth(url.QueryEscape(c.clientID), url.QueryEscape(c.clientSecret))
-	response, body, err := c.exchange(r, c.asNonce)
+	if err := c.prove(r, c.nonce); err != nil {
+		return 0, err
+	}
+	response, body, err := c.exchange(r)
 	if err != nil {
 		return 0, err
 	}
-	c.asNonce = cmp.Or(response.Header.Get("DPoP-Nonce"), c.asNonce)
 	var answer struct {
 		Token string `json:"access_token"`
 	}
@@ -125,6 +136,19 @@ func (c *client) requestToken(ctx context.Context) (int, error) {
 }
 
 func (c *client) requestResource(ctx context.Context, nonce string) (int, error) {
+	return c.getResource(ctx, func(r *http.Request) error { return c.prove(r, nonce) })
+}
+
+// replayResource sends the last proof again.
+func (c *client) replayResource(ctx context.Context) (int, error) {
+	return c.getResource(ctx, func(r *http.Request) error {
+		fmt.Printf("  > %s %s  the last proof\n", r.Method, r.URL.Path)
+		r.Header.Set("DPoP", c.proof)
+		return nil
+	})
+}
+
+func (c *client) getResource(ctx context.Context, prove func(*http.Request) error) (int, error) {
 	r, err := http.NewRequestWithContext(ctx, "GET", c.resourceID, nil)
 	if err != nil {
 		return 0, err
@@ -132,22 +156,26 @@ func (c *client) requestResource(ctx context.Context, nonce string) (int, error)
 	if c.token != "" {
 		r.Header.Set("Authorization", "DPoP "+c.token)
 	}
-	response, _, err := c.exchange(r, nonce)
+	if err := prove(r); err != nil {
+		return 0, err
+	}
+	response, _, err := c.exchange(r)
 	if err != nil {
 		return 0, err
 	}
-	c.rsNonce = cmp.Or(response.Header.Get("DPoP-Nonce"), c.rsNonce)
 	return response.StatusCode, nil
 }
 
-// exchange sends r with a proof and prints the request and the response.
-func (c *client) exchange(r *http.Request, nonce string) (*http.Response, []byte, error) {
-	proof, err := newProof(c.key, r, c.token, nonce)
-	if err != nil {
-		return nil, nil, err
-	}
-	r.Header.Set("DPoP", proof)
+// prove gives r a new proof.
+func (c *client) prove(r *http.Request, nonce string) (err error) {
 	fmt.Printf("  > %s %s  proof with %s\n", r.Method, r.URL.Path, cmp.Or(nonceText(nonce), "no nonce"))
+	c.proof, err = newProof(c.key, r, c.token, nonce, time.Now().Add(c.skew))
+	r.Header.Set("DPoP", c.proof)
+	return err
+}
+
+// exchange sends r, prints the response, and keeps its nonce.
+func (c *client) exchange(r *http.Request) (*http.Response, []byte, error) {
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return nil, nil, err
@@ -163,6 +191,7 @@ func (c *client) exchange(r *http.Request, nonce string) (*http.Response, []byte
 	if len(body) > 0 {
 		fmt.Println("  <", shorten(strings.TrimSpace(string(body))))
 	}
+	c.nonce = cmp.Or(response.Header.Get("DPoP-Nonce"), c.nonce)
 	return response, body, err
 }
 
@@ -181,13 +210,13 @@ func shorten(s string) string {
 }
 
 // newProof makes a DPoP proof for r (RFC 9449 section 4.2).
-func newProof(key *ecdsa.PrivateKey, r *http.Request, token, nonce string) (string, error) {
+func newProof(key *ecdsa.PrivateKey, r *http.Request, token, nonce string, iat time.Time) (string, error) {
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key},
 		(&jose.SignerOptions{EmbedJWK: true}).WithType("dpop+jwt"))
 	if err != nil {
 		return "", err
 	}
-	claims := map[string]any{"jti": rand.Text(), "htm": r.Method, "htu": r.URL.String(), "iat": time.Now().Unix()}
+	claims := map[string]any{"jti": rand.Text(), "htm": r.Method, "htu": r.URL.String(), "iat": iat.Unix()}
 	if token != "" {
 		claims["ath"] = hashOf(token)
 	}

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/attesto/dpopnonce/dpophttp"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 )
@@ -117,22 +116,12 @@ func forgeries(t *testing.T) map[string]forgery {
 		"malformed htu":         {claims: set("htu", "http://%zz")},
 		"no iat":                {claims: func(c map[string]any) { delete(c, "iat") }},
 		"iat is a string":       {claims: set("iat", "now")},
-		"iat one hour ago":      {claims: set("iat", time.Now().Add(-time.Hour).Unix())},
-		"iat one hour ahead":    {claims: set("iat", time.Now().Add(time.Hour).Unix())},
 	}
 }
 
 func TestForgedProofIsRefusedAndSpendsNothing(t *testing.T) {
-	c, s := start(t, dpophttp.SingleUse)
-	if status, err := c.requestToken(t.Context()); err != nil || status != 400 {
-		t.Fatal(status, err)
-	}
-	if status, err := c.requestToken(t.Context()); err != nil || status != 200 {
-		t.Fatal(status, err)
-	}
-	if status, err := c.requestResource(t.Context(), ""); err != nil || status != 401 {
-		t.Fatal(status, err)
-	}
+	c, s := start(t, singleUse)
+	c.authorize(t)
 	before := counts(t, s)
 	all := forgeries(t)
 	all["ath of another token"] = forgery{claims: set("ath", hashOf("another token"))}
@@ -140,18 +129,18 @@ func TestForgedProofIsRefusedAndSpendsNothing(t *testing.T) {
 	for name, f := range all {
 		t.Run(name, func(t *testing.T) {
 			for _, target := range []struct {
-				method, url, token, nonce, code string
-				status                          int
+				method, url, token string
+				status             int
 			}{
-				{"POST", c.tokenURL, "", c.asNonce, "invalid_dpop_proof", 400},
-				{"GET", c.resourceID, c.token, c.rsNonce, "invalid_dpop_proof", 401},
+				{"POST", c.tokenURL, "", 400},
+				{"GET", c.resourceID, c.token, 401},
 			} {
 				if target.token == "" && strings.Contains(name, "ath") {
 					continue
 				}
 				r := newRequest(t, c, target.method, target.url, target.token)
 				claims := map[string]any{"jti": rand.Text(), "htm": target.method, "htu": target.url,
-					"iat": time.Now().Unix(), "nonce": target.nonce, "ath": hashOf(target.token)}
+					"iat": time.Now().Unix(), "nonce": c.nonce, "ath": hashOf(target.token)}
 				sign := signed(jose.ES256, c.key, "dpop+jwt", true)
 				if f.claims != nil {
 					f.claims(claims)
@@ -164,7 +153,7 @@ func TestForgedProofIsRefusedAndSpendsNothing(t *testing.T) {
 					r.Header["Dpop"] = f.proofs(sign(t, claims))
 				}
 				response, body := send(t, r)
-				if response.StatusCode != target.status || !strings.Contains(body+response.Header.Get("WWW-Authenticate"), target.code) ||
+				if response.StatusCode != target.status || !strings.Contains(body+response.Header.Get("WWW-Authenticate"), "invalid_dpop_proof") ||
 					response.Header.Get("DPoP-Nonce") != "" {
 					t.Errorf("%s: %s %v %s", target.url, response.Status, response.Header, body)
 				}
@@ -174,7 +163,7 @@ func TestForgedProofIsRefusedAndSpendsNothing(t *testing.T) {
 	if after := counts(t, s); after != before {
 		t.Fatalf("counts of nonces %v, before %v", after, before)
 	}
-	if status, err := c.requestResource(t.Context(), c.rsNonce); err != nil || status != 200 {
+	if status, err := c.requestResource(t.Context(), c.nonce); err != nil || status != 200 {
 		t.Fatal(status, err)
 	}
 }

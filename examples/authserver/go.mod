@@ -1,6 +1,6 @@
 module github.com/attesto/dpopnonce/examples/authserver
 
-go 1.26
+go 1.26.0
 
 replace github.com/attesto/dpopnonce => ../..
 
@@ -8,6 +8,7 @@ require (
 	github.com/attesto/dpopnonce v0.0.0
 	github.com/go-jose/go-jose/v4 v4.1.9
 	github.com/rs/cors v1.11.1
+	golang.org/x/oauth2 v0.38.0
 	gorm.io/driver/postgres v1.6.3
 	gorm.io/driver/sqlite v1.6.0
 	gorm.io/gorm v1.31.2

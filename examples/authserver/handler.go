@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -15,50 +16,90 @@ import (
 //
 //	CORS → client or token authentication → proof verification → Guard → handler
 func newHandler(c config, s *store, log *slog.Logger) http.Handler {
-	proofs := verifier{issuer: c.issuer, seen: s.first, keep: max(c.ttl, 2*maxSkew)}
 	tokens := tokens{issuer: c.issuer, key: s.key}
-	as := authorizationServer{config: c, tokens: tokens, proofs: proofs, log: log}
-	rs := resourceServer{tokens: tokens, proofs: proofs, log: log}
-	guard := func(nonces *dpopnonce.Repository) *dpophttp.Guard {
-		return &dpophttp.Guard{
-			Nonces:          nonces,
-			TTL:             c.ttl,
-			Policy:          c.policy,
-			Proof:           guardProof,
-			ProofsElsewhere: true, // the verifier refuses a jti that it has seen
-			Algs:            strings.Join(proofAlgNames, " "),
-			OnReject: func(r *http.Request, err error) {
-				log.InfoContext(r.Context(), "nonce rejected", "path", r.URL.Path, "reason", reason(err))
-			},
-			OnError: func(r *http.Request, err error) {
-				log.ErrorContext(r.Context(), "nonce store", "path", r.URL.Path, "error", err)
-			},
-		}
+	rs, rsGuard := resourceServer{config: c, tokens: tokens, log: log}, newGuard(c, s, log)
+	as := authorizationServer{config: c, tokens: tokens, store: s, guard: newGuard(c, s, log), log: log}
+	guarded := func(check func(*http.Request) error, endpoint http.HandlerFunc) http.Handler {
+		return as.authenticate(check, as.verify(as.guard.AuthorizationServer(endpoint)))
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /.well-known/oauth-authorization-server", as.metadata)
-	mux.Handle("POST /token", as.authenticate(as.verify(guard(s.as).AuthorizationServer(http.HandlerFunc(as.token)))))
-	mux.Handle("GET /resource", rs.authenticate(guard(s.rs).ResourceServer(http.HandlerFunc(rs.resource))))
+	for pattern, handler := range map[string]http.Handler{
+		"GET /.well-known/oauth-authorization-server": http.HandlerFunc(as.metadata),
+		"GET /authorize": http.HandlerFunc(as.authorize),
+		"POST /par":      guarded(as.checkPushed, as.push),
+		"POST /token":    guarded(checkGrant, as.token),
+		"GET /resource":  rs.authenticate(rsGuard.ResourceServer(http.HandlerFunc(rs.resource))), // and HEAD
+	} {
+		mux.Handle(pattern, handler)
+		method, path, _ := strings.Cut(pattern, " ")
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { // any other method
+			w.Header().Set("Allow", strings.Replace(method, "GET", "GET, HEAD", 1))
+			writeError(w, http.StatusMethodNotAllowed, "invalid_request", "the method is not allowed here")
+		})
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		writeError(w, http.StatusNotFound, "invalid_request", "nothing is here")
+	})
 	if c.origin == "" {
 		return mux
 	}
 	return cors.New(cors.Options{
 		AllowedOrigins: []string{c.origin},
-		AllowedMethods: []string{"GET", "POST"},
+		AllowedMethods: []string{"GET", "HEAD", "POST"},
 		AllowedHeaders: []string{"Authorization", "Content-Type", "DPoP"},
-		ExposedHeaders: []string{"WWW-Authenticate"}, // the Guards add DPoP-Nonce
+		ExposedHeaders: []string{"DPoP-Nonce", "WWW-Authenticate"}, // also on what no Guard answers
+		MaxAge:         7200,                                       // seconds; browsers keep a preflight for 5 by default
 	}).Handler(mux)
 }
 
-// reason names a rejection in the log.
+// newGuard returns the Guard of one role. Both share their nonces, because
+// clients keep one nonce for each origin.
+func newGuard(c config, s *store, log *slog.Logger) *dpophttp.Guard {
+	g := &dpophttp.Guard{
+		Nonces:   s.nonces,
+		Policy:   c.policy,
+		TTL:      c.ttl,
+		Proof:    guardProof,
+		Optional: c.bearer,
+		Clock:    c.now,
+		Algs:     strings.Join(proofAlgNames, " "),
+		OnReject: func(r *http.Request, err error) {
+			log.InfoContext(r.Context(), "proof refused", "path", r.URL.Path, "reason", reason(err))
+		},
+		OnError: func(r *http.Request, err error) {
+			log.ErrorContext(r.Context(), "store", "path", r.URL.Path, "error", err)
+		},
+	}
+	if c.policy == dpophttp.Window {
+		g.Nonces = s.sealer
+		g.ProofsElsewhere = !c.proofs // which is not true: serve warns
+		if c.proofs {
+			g.Proofs = s.nonces
+		}
+	}
+	return g
+}
+
+// reason names a refusal in the log.
 func reason(err error) string {
 	for reason, is := range map[string]error{
-		"missing": dpopnonce.ErrMissing, "unknown": dpopnonce.ErrUnknown,
-		"expired": dpopnonce.ErrExpired, "used": dpopnonce.ErrUsed,
+		"missing": dpopnonce.ErrMissing, "unknown": dpopnonce.ErrUnknown, "expired": dpopnonce.ErrExpired,
+		"used": dpopnonce.ErrUsed, "replayed": dpopnonce.ErrReplayed,
 	} {
 		if errors.Is(err, is) {
 			return reason
 		}
 	}
 	return "not valid"
+}
+
+func writeError(w http.ResponseWriter, status int, code, description string) {
+	writeJSON(w, status, map[string]any{"error": code, "error_description": description})
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
 }

@@ -1,10 +1,12 @@
 // Command authserver is an OAuth authorization server and a resource server in
-// one process. Both require DPoP nonces. The token endpoint for client
-// credentials is /token, the resource is /resource.
+// one process and on one origin. Both require DPoP nonces. It has /token for
+// client credentials and authorization codes, /par for pushed authorization
+// requests, /authorize, which asks nobody, and /resource.
 //
 //	authserver                       # on 127.0.0.1:8080, with SQLite
 //	authserver -dsn postgres://...   # one of several nodes on one database
 //	authserver -demo                 # with a client that runs the flow
+//	authserver -page                 # with a page on which to watch the flow
 package main
 
 import (
@@ -33,18 +35,25 @@ func main() {
 	flag.StringVar(&c.origin, "origin", "", "origin of browser clients, as https://app.example (default: none)")
 	flag.StringVar(&c.clientID, "client-id", "demo", "the registered client")
 	flag.StringVar(&c.clientSecret, "client-secret", "demo-secret", "its secret")
-	flag.DurationVar(&c.ttl, "ttl", dpopnonce.DefaultTTL, "lifetime of a nonce")
-	flag.Func("policy", "single-use or window (default single-use)", func(s string) error {
-		return c.setPolicy(s)
-	})
+	flag.StringVar(&c.redirectURI, "redirect-uri", "http://127.0.0.1:8081/callback", "where it takes authorization codes")
+	flag.BoolVar(&c.bearer, "bearer", false, "also issue Bearer tokens, to requests without a proof, and take them at /resource")
+	flag.DurationVar(&c.ttl, "ttl", dpopnonce.DefaultTTL, "lifetime of a nonce, at least 2s")
+	flag.DurationVar(&c.ahead, "clock", 0, "how far the clock that judges nonces is ahead, to try what expires")
+	c.policy = dpophttp.Window
+	flag.Func("policy", policyHelp, c.setPolicy)
+	flag.BoolVar(&c.proofs, "proofs", true, proofsHelp)
 	demo := flag.Bool("demo", false, "run a client through the flow on a new database, print each exchange, and exit")
+	page := flag.Bool("page", false, "serve a page on which to watch the flow, at the address, and servers for it under both policies, on new SQLite files")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	run := serve
-	if *demo {
+	switch {
+	case *demo:
 		run = runDemo
+	case *page:
+		run = runPage
 	}
 	if err := run(ctx, c); err != nil {
 		fmt.Fprintln(os.Stderr, "authserver:", err)
@@ -52,12 +61,24 @@ func main() {
 	}
 }
 
+const (
+	policyHelp = `window or single-use. window accepts a nonce until it expires, and each
+proof once: clients may send requests in parallel. single-use accepts each
+nonce once: a client that sends in parallel is challenged for all but one
+request, and one that retries only once can then fail (default window)`
+	proofsHelp = `under window, accept each proof once. -proofs=false remembers no proof: whoever
+sees one can send it again until its nonce expires. It is there to be compared
+with, and the server warns of it. It means nothing under single-use`
+)
+
 type config struct {
 	addr, issuer, origin   string
 	dsn, file              string
 	clientID, clientSecret string
-	ttl                    time.Duration
+	redirectURI            string
+	ttl, ahead             time.Duration
 	policy                 dpophttp.Policy
+	proofs, bearer         bool
 }
 
 func (c *config) setPolicy(name string) error {
@@ -72,6 +93,9 @@ func (c *config) setPolicy(name string) error {
 	return nil
 }
 
+// now is the clock of nonces and proofs.
+func (c config) now() time.Time { return time.Now().Add(c.ahead) }
+
 // serve runs the server until ctx ends, and then waits for requests in flight.
 func serve(ctx context.Context, c config) error {
 	return serveAnd(ctx, c, slog.New(slog.NewJSONHandler(os.Stdout, nil)), func(ctx context.Context, _ string) error {
@@ -82,8 +106,8 @@ func serve(ctx context.Context, c config) error {
 
 // serveAnd runs the server while fn runs. The argument of fn is the server's URL.
 func serveAnd(ctx context.Context, c config, log *slog.Logger, fn func(context.Context, string) error) error {
-	if c.ttl < time.Second {
-		return dpopnonce.ErrTTL
+	if c.ttl < 2*time.Second {
+		return fmt.Errorf("ttl of %v is under two seconds", c.ttl)
 	}
 	listener, err := net.Listen("tcp", c.addr)
 	if err != nil {
@@ -112,7 +136,10 @@ func serveAnd(ctx context.Context, c config, log *slog.Logger, fn func(context.C
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
-	log.Info("listening", "issuer", c.issuer)
+	log.Info("listening", "issuer", c.issuer, "address", listener.Addr().String())
+	if c.policy == dpophttp.Window && !c.proofs {
+		log.Warn("proofs are not remembered: each can be sent again until its nonce expires")
+	}
 
 	work, end := context.WithCancelCause(ctx)
 	defer end(nil)

@@ -6,13 +6,11 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/attesto/dpopnonce/dpophttp"
 	"github.com/go-jose/go-jose/v4"
@@ -25,61 +23,39 @@ var (
 	proofAlgNames = []string{"ES256", "EdDSA", "PS256"}
 )
 
-const (
-	maxProof = 16 << 10         // bytes
-	maxSkew  = 60 * time.Second // of iat, before and after now
-)
+const maxProof = 16 << 10 // bytes
 
-// A proof is a verified DPoP proof. Its nonce is not verified: the Guard does
-// that.
+// A proof is a verified DPoP proof. Its nonce and its jti are not verified: the
+// Guard does that, in this order.
 type proof struct {
-	nonce      string
+	nonce, jti string
 	thumbprint string // of its key (RFC 7638)
 }
 
-// errProof is the error of every invalid proof.
-var errProof = errors.New("invalid DPoP proof")
-
-// A verifier checks the proofs of requests to one server.
-type verifier struct {
-	issuer string
-	seen   func(ctx context.Context, id string, expiresAt time.Time) (first bool, err error)
-	keep   time.Duration // how long a proof is remembered
-}
-
-// verify runs all checks of RFC 9449 section 4.3 except that of the nonce. The
-// token is empty at the token endpoint. An error that is not errProof is a
-// failure of the server.
-func (v verifier) verify(r *http.Request, token string) (*proof, error) {
+// verifyProof runs all checks of RFC 9449 section 4.3 except those of the nonce.
+// It does not compare iat: the nonce, which is always required, says how old the
+// proof can be, whatever the client's clock says (sections 4.3 and 11.1). The
+// token is empty at the authorization server.
+func verifyProof(r *http.Request, issuer, token string) (*proof, error) {
 	values := r.Header.Values("DPoP")
 	switch {
 	case len(values) != 1:
-		return nil, fmt.Errorf("%w: %d DPoP headers", errProof, len(values))
+		return nil, fmt.Errorf("%d DPoP headers", len(values))
 	case len(values[0]) > maxProof:
-		return nil, fmt.Errorf("%w: %d bytes", errProof, len(values[0]))
+		return nil, fmt.Errorf("%d bytes", len(values[0]))
 	}
 	key, claims, err := open(values[0])
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errProof, err)
+		return nil, err
 	}
-	now := time.Now()
-	if err := claims.fit(r, v.issuer, token, now); err != nil {
-		return nil, fmt.Errorf("%w: %w", errProof, err)
+	if err := claims.fit(r, issuer, token); err != nil {
+		return nil, err
 	}
-	sum, err := key.Thumbprint(crypto.SHA256)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errProof, err)
-	}
-	thumbprint := base64.RawURLEncoding.EncodeToString(sum)
-	id := sha256.Sum256([]byte(thumbprint + "." + string(claims.JTI)))
-	first, err := v.seen(r.Context(), hex.EncodeToString(id[:]), now.Add(v.keep))
+	thumbprint, err := key.Thumbprint(crypto.SHA256)
 	if err != nil {
 		return nil, err
 	}
-	if !first {
-		return nil, fmt.Errorf("%w: jti was used before", errProof)
-	}
-	return &proof{string(claims.Nonce), thumbprint}, nil
+	return &proof{string(claims.Nonce), string(claims.JTI), base64.RawURLEncoding.EncodeToString(thumbprint)}, nil
 }
 
 // open checks the JOSE header and the signature.
@@ -136,7 +112,7 @@ func (t *text) UnmarshalJSON(b []byte) error {
 }
 
 // fit returns an error if the claims do not match the request.
-func (c *proofClaims) fit(r *http.Request, issuer, token string, now time.Time) error {
+func (c *proofClaims) fit(r *http.Request, issuer, token string) error {
 	switch {
 	case c.JTI == "":
 		return errors.New("no jti")
@@ -146,8 +122,6 @@ func (c *proofClaims) fit(r *http.Request, issuer, token string, now time.Time) 
 		return errors.New("htu is not the request's URL")
 	case c.IAT == nil:
 		return errors.New("no iat")
-	case *c.IAT < float64(now.Add(-maxSkew).Unix()) || *c.IAT > float64(now.Add(maxSkew).Unix()):
-		return errors.New("iat is too far from now")
 	case token != "" && subtle.ConstantTimeCompare([]byte(c.ATH), []byte(hashOf(token))) != 1:
 		return errors.New("ath does not match the access token")
 	}
@@ -199,7 +173,7 @@ func proofOf(r *http.Request) *proof {
 // guardProof is the Proof of the Guards.
 func guardProof(r *http.Request) (p dpophttp.Proof, verified bool) {
 	if p := proofOf(r); p != nil {
-		return dpophttp.Proof{Nonce: p.nonce}, true
+		return dpophttp.Proof{Nonce: p.nonce, ID: p.thumbprint + "." + p.jti}, true
 	}
 	return p, false
 }

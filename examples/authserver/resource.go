@@ -9,20 +9,21 @@ import (
 )
 
 type resourceServer struct {
+	config config
 	tokens tokens
-	proofs verifier
 	log    *slog.Logger
 }
 
 type subjectKey struct{}
 
 // authenticate passes requests on whose access token is valid and bound to the
-// key of their proof.
+// key of their proof, and with -bearer those with a token that is bound to none.
 func (rs resourceServer) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, ok := bearerOf(r)
-		if !ok {
-			next.ServeHTTP(w, r) // the Guard asks for a proof
+		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		dpop, bearer := strings.EqualFold(scheme, "DPoP"), rs.config.bearer && strings.EqualFold(scheme, "Bearer")
+		if token == "" || !dpop && !bearer {
+			rs.refuse(w, r, "", "an access token is required", errors.New("no token"))
 			return
 		}
 		claims, err := rs.tokens.verify(token)
@@ -30,34 +31,46 @@ func (rs resourceServer) authenticate(next http.Handler) http.Handler {
 			rs.refuse(w, r, "invalid_token", "the access token is not valid", err)
 			return
 		}
-		p, err := rs.proofs.verify(r, token)
+		r = r.WithContext(context.WithValue(r.Context(), subjectKey{}, claims.Subject))
+		key := claims.thumbprint()
+		if bearer && key == "" {
+			next.ServeHTTP(w, r) // a DPoP header beside it is the Guard's to refuse
+			return
+		}
+		if bearer { // else whoever steals the token leaves the proof away (RFC 9449 section 7.2)
+			rs.refuse(w, r, "invalid_token", "the access token is bound to a key", errors.New("a bound token without a proof"))
+			return
+		}
+		p, err := verifyProof(r, rs.config.issuer, token)
 		switch {
-		case errors.Is(err, errProof):
-			rs.refuse(w, r, "invalid_dpop_proof", "the DPoP proof is not valid", err)
 		case err != nil:
-			rs.log.ErrorContext(r.Context(), "proof store", "path", r.URL.Path, "error", err)
-			w.WriteHeader(http.StatusServiceUnavailable)
-		case p.thumbprint != claims.Confirmation.Thumbprint:
-			rs.refuse(w, r, "invalid_token", "the access token is bound to another key", errors.New("cnf.jkt does not match the proof's key"))
+			rs.refuse(w, r, "invalid_dpop_proof", "the DPoP proof is not valid", err)
+		case p.thumbprint != key:
+			rs.refuse(w, r, "invalid_token", "the access token is not bound to the key of the proof", errors.New("cnf.jkt does not match"))
 		default:
-			r = r.WithContext(context.WithValue(r.Context(), subjectKey{}, claims.Subject))
 			next.ServeHTTP(w, withProof(r, p))
 		}
 	})
 }
 
-// bearerOf returns the access token of a request.
-func bearerOf(r *http.Request) (token string, ok bool) {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	return token, strings.EqualFold(scheme, "DPoP") && token != ""
-}
-
-// refuse answers an invalid token or proof.
+// refuse answers an invalid token or proof. Where there is none, the challenge
+// has no error code (RFC 6750 section 3.1). DPoP comes first: the AT Protocol
+// client reads no challenge behind another.
 func (rs resourceServer) refuse(w http.ResponseWriter, r *http.Request, code, description string, reason error) {
 	rs.log.InfoContext(r.Context(), "request refused", "path", r.URL.Path, "code", code, "error", reason)
-	w.Header().Set("WWW-Authenticate", `DPoP error="`+code+`", error_description="`+description+
-		`", algs="`+strings.Join(proofAlgNames, " ")+`"`)
-	w.WriteHeader(http.StatusUnauthorized)
+	var params []string
+	if code != "" {
+		params = []string{`error="` + code + `"`, `error_description="` + description + `"`}
+	}
+	algs := `algs="` + strings.Join(proofAlgNames, " ") + `"`
+	w.Header().Add("WWW-Authenticate", "DPoP "+strings.Join(append(params, algs), ", "))
+	if rs.config.bearer {
+		w.Header().Add("WWW-Authenticate", strings.TrimSpace("Bearer "+strings.Join(params, ", ")))
+	}
+	if code == "" {
+		code = "invalid_token" // the body always has one
+	}
+	writeError(w, http.StatusUnauthorized, code, description)
 }
 
 func (rs resourceServer) resource(w http.ResponseWriter, r *http.Request) {

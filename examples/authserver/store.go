@@ -5,8 +5,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/base64"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/attesto/dpopnonce"
@@ -21,14 +21,18 @@ import (
 // A store holds what all nodes of the server share.
 type store struct {
 	db     *gorm.DB
-	as, rs *dpopnonce.Repository // one for each role (RFC 9449 section 9)
-	key    jose.JSONWebKey       // signs access tokens
+	key    jose.JSONWebKey // signs access tokens
+	sealer *dpopnonce.Sealer
+	nonces *dpopnonce.Repository // of both roles, and of proofs
 }
 
 func openStore(ctx context.Context, c config, log *slog.Logger) (s *store, err error) {
-	dialector := sqlite.Open("file:" + c.file + "?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate")
+	// database/sql opens a connection for each concurrent call by default. SQLite
+	// has one writer at a time: more connections only wait for its lock, asleep,
+	// and find it in no order. A PostgreSQL refuses the 101st, of all nodes.
+	dialector, connections := sqlite.Open("file:"+c.file+"?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate"), 4
 	if c.dsn != "" {
-		dialector = postgres.Open(c.dsn)
+		dialector, connections = postgres.Open(c.dsn), 20
 	}
 	s = &store{}
 	s.db, err = gorm.Open(dialector, &gorm.Config{
@@ -37,29 +41,33 @@ func openStore(ctx context.Context, c config, log *slog.Logger) (s *store, err e
 	if err != nil {
 		return nil, err
 	}
-	if err := s.migrate(ctx); err != nil {
+	pool, err := s.db.DB()
+	if err == nil {
+		pool.SetMaxOpenConns(connections)
+		pool.SetMaxIdleConns(connections)
+		err = s.migrate(ctx, c.now)
+	}
+	if err != nil {
 		s.close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *store) migrate(ctx context.Context) (err error) {
-	if s.as, err = dpopnonce.NewRepository(s.db, dpopnonce.WithTable("as_dpop_nonces"), dpopnonce.WithGroupCommit()); err != nil {
+func (s *store) migrate(ctx context.Context, clock func() time.Time) error {
+	if err := s.db.WithContext(ctx).AutoMigrate(&grant{}, &secret{}); err != nil {
 		return err
 	}
-	if s.rs, err = dpopnonce.NewRepository(s.db, dpopnonce.WithTable("rs_dpop_nonces"), dpopnonce.WithGroupCommit()); err != nil {
+	if err := s.loadSecrets(ctx, clock); err != nil {
 		return err
 	}
-	for _, nonces := range []*dpopnonce.Repository{s.as, s.rs} {
-		if err := nonces.Migrate(ctx); err != nil {
-			return err
-		}
-	}
-	if err := s.db.WithContext(ctx).AutoMigrate(&seenProof{}, &signingKey{}); err != nil {
+	nonces, err := dpopnonce.NewRepository(s.db,
+		dpopnonce.WithSealer(s.sealer), dpopnonce.WithClock(clock), dpopnonce.WithGroupCommit())
+	if err != nil {
 		return err
 	}
-	return s.loadKey(ctx)
+	s.nonces = nonces
+	return nonces.Migrate(ctx)
 }
 
 func (s *store) close() {
@@ -68,65 +76,73 @@ func (s *store) close() {
 	}
 }
 
-// sweepEvery deletes expired nonces and proofs until ctx ends, and then closes
-// the channel.
+// sweepEvery deletes expired nonces, proofs and grants until ctx ends, and then
+// closes the channel.
 func (s *store) sweepEvery(ctx context.Context, interval time.Duration) <-chan struct{} {
-	var running sync.WaitGroup
-	for _, nonces := range []*dpopnonce.Repository{s.as, s.rs} {
-		running.Go(func() { _ = nonces.SweepEvery(ctx, interval) })
-	}
-	running.Go(func() {
+	done := make(chan struct{})
+	grants := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.nonces.SweepEvery(ctx, interval)
+		<-grants
+	}()
+	go func() {
+		defer close(grants)
 		for tick := time.NewTicker(interval); ; {
 			select {
 			case <-ctx.Done():
 				tick.Stop()
 				return
 			case <-tick.C: // GORM logs a failure, and the next tick tries again
-				s.db.WithContext(ctx).Where("expires_at < ?", time.Now().UTC()).Delete(&seenProof{})
+				s.db.WithContext(ctx).Where("expires_at < ?", time.Now().UTC()).Delete(&grant{})
 			}
 		}
-	})
-	done := make(chan struct{})
-	go func() { running.Wait(); close(done) }()
+	}()
 	return done
 }
 
-// A seenProof is an accepted proof. No node accepts its jti again.
-type seenProof struct {
-	ID        string    `gorm:"primaryKey;type:varchar(64)"`
-	ExpiresAt time.Time `gorm:"index"`
+// A secret is shared by all nodes and survives restarts. In production it belongs
+// into a key management service.
+type secret struct {
+	Name string `gorm:"primaryKey;type:varchar(32)"`
+	Text string
 }
 
-// first stores id and reports whether it is the first time.
-func (s *store) first(ctx context.Context, id string, expiresAt time.Time) (bool, error) {
-	done := s.db.WithContext(ctx).Clauses(clause.OnConflict{DoNothing: true}).
-		Create(&seenProof{ID: id, ExpiresAt: expiresAt.UTC()})
-	return done.RowsAffected == 1, done.Error
-}
-
-// A signingKey is shared by all nodes and survives restarts. In production it
-// belongs into a key management service.
-type signingKey struct {
-	ID  int `gorm:"primaryKey"`
-	JWK string
-}
-
-func (s *store) loadKey(ctx context.Context) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	text, err := jose.JSONWebKey{Key: key, Algorithm: string(jose.ES256), Use: "sig"}.MarshalJSON()
-	if err != nil {
-		return err
-	}
-	row := signingKey{ID: 1, JWK: string(text)}
-	db := s.db.WithContext(ctx)
+// load returns the secret of this name: the first node's.
+func (s *store) load(ctx context.Context, name, fresh string) (string, error) {
+	row, db := secret{name, fresh}, s.db.WithContext(ctx)
 	if err := db.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error; err != nil {
+		return "", err
+	}
+	err := db.Take(&row, "name = ?", name).Error
+	return row.Text, err
+}
+
+func (s *store) loadSecrets(ctx context.Context, clock func() time.Time) error {
+	signing, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
 		return err
 	}
-	if err := db.Take(&row, 1).Error; err != nil { // the first node's key
+	fresh, err := jose.JSONWebKey{Key: signing, Algorithm: string(jose.ES256), Use: "sig"}.MarshalJSON()
+	if err != nil {
 		return err
 	}
-	return s.key.UnmarshalJSON([]byte(row.JWK))
+	text, err := s.load(ctx, "access tokens", string(fresh))
+	if err != nil {
+		return err
+	}
+	if err := s.key.UnmarshalJSON([]byte(text)); err != nil {
+		return err
+	}
+	random := make([]byte, 32)
+	_, _ = rand.Read(random) // never fails
+	if text, err = s.load(ctx, "nonces", base64.StdEncoding.EncodeToString(random)); err != nil {
+		return err
+	}
+	key, err := dpopnonce.ParseKey(text)
+	if err != nil {
+		return err
+	}
+	s.sealer, err = dpopnonce.NewSealer(dpopnonce.SealerConfig{Purpose: "authserver", Keys: []dpopnonce.Key{key}, Clock: clock})
+	return err
 }

@@ -11,7 +11,7 @@ import (
 const tokenTTL = 10 * time.Minute
 
 // tokens are access tokens (RFC 9068), bound to the key of a proof (RFC 9449
-// section 6).
+// section 6), or to none if it has no proof.
 type tokens struct {
 	issuer string
 	key    jose.JSONWebKey
@@ -19,12 +19,20 @@ type tokens struct {
 
 type tokenClaims struct {
 	jwt.Claims
-	ClientID     string       `json:"client_id"`
-	Confirmation confirmation `json:"cnf"`
+	ClientID     string        `json:"client_id"`
+	Confirmation *confirmation `json:"cnf,omitempty"`
 }
 
 type confirmation struct {
 	Thumbprint string `json:"jkt"`
+}
+
+// thumbprint returns that of the key that the token is bound to, or "".
+func (c tokenClaims) thumbprint() string {
+	if c.Confirmation == nil {
+		return ""
+	}
+	return c.Confirmation.Thumbprint
 }
 
 func (t tokens) audience() string { return t.issuer + "/resource" }
@@ -35,13 +43,17 @@ func (t tokens) issue(client, thumbprint string) (string, error) {
 		return "", err
 	}
 	now := time.Now()
-	return jwt.Signed(signer).Claims(tokenClaims{
+	claims := tokenClaims{
 		Claims: jwt.Claims{
 			Issuer: t.issuer, Subject: client, Audience: jwt.Audience{t.audience()}, ID: rand.Text(),
 			IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(tokenTTL)),
 		},
-		ClientID: client, Confirmation: confirmation{thumbprint},
-	}).Serialize()
+		ClientID: client,
+	}
+	if thumbprint != "" {
+		claims.Confirmation = &confirmation{thumbprint}
+	}
+	return jwt.Signed(signer).Claims(claims).Serialize()
 }
 
 func (t tokens) verify(text string) (claims tokenClaims, err error) {

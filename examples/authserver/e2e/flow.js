@@ -5,18 +5,16 @@ import * as oauth from 'oauth4webapi'
 const insecure = { [oauth.allowInsecureRequests]: true } // http on loopback
 const clientAuth = oauth.ClientSecretBasic('demo-secret')
 const client = { client_id: 'demo' }
-export const maxAttempts = 10
 
-// retried repeats a request until its nonce is accepted, and returns its result
-// and the number of attempts.
+// retried repeats a challenged request once, and returns its result and the number
+// of attempts.
 async function retried(request) {
-  for (let attempts = 1; ; attempts++) {
-    try {
-      return { result: await request(), attempts }
-    } catch (err) {
-      if (!oauth.isDPoPNonceError(err) || attempts === maxAttempts) throw err
-    }
+  try {
+    return { result: await request(), attempts: 1 }
+  } catch (err) {
+    if (!oauth.isDPoPNonceError(err)) throw err
   }
+  return { result: await request(), attempts: 2 }
 }
 
 // newFlow returns a client with a new key. Each of its DPoP handles remembers
@@ -27,7 +25,7 @@ export async function newFlow(issuer) {
     .then((response) => oauth.processDiscoveryResponse(new URL(issuer), response))
   const keys = await oauth.generateKeyPair('ES256', { extractable: false })
   const handle = (options) => oauth.DPoP(client, keys, options)
-  let DPoP = handle()
+  const DPoP = handle()
   let last, nonce // the last response and the last nonce
   const customFetch = async (...args) => {
     last = await fetch(...args)
@@ -49,7 +47,8 @@ export async function newFlow(issuer) {
     token: () => retried(tokenOnce),
     resource: (token) => retried(() => resourceOnce(token)),
     // inParallel sends n requests at once, all with the remembered nonce.
-    inParallel: (n, token) => Promise.all(Array.from({ length: n }, () => retried(() => resourceOnce(token)))),
+    inParallel: (n, token) => Promise.all(Array.from({ length: n }, () =>
+      retried(() => resourceOnce(token)).catch(() => ({ attempts: 'vain' })))),
     // replay sends a new proof with the given nonce.
     replay: async (token, nonce) => {
       const replaying = handle({ [oauth.modifyAssertion]: (_, payload) => { payload.nonce = nonce } })
@@ -72,7 +71,6 @@ export async function newFlow(issuer) {
       await oauth.protectedResourceRequest(token, 'GET', new URL('/resource', issuer), undefined, undefined, options)
       return answers.map(({ status }) => status)
     },
-    forget: () => { DPoP = handle() },
     nonce: () => nonce,
     last: () => last,
   }

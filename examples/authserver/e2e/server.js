@@ -5,19 +5,20 @@ import { createInterface } from 'node:readline'
 
 export async function start(args) {
   const server = spawn(process.env.AUTHSERVER, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  const ended = once(server, 'exit')
+  const ended = once(server, 'close') // and its log is complete
   const log = []
   const lines = createInterface({ input: server.stdout })
-  const issuer = await new Promise((resolve, reject) => {
+  const { issuer, address } = await new Promise((resolve, reject) => {
     lines.on('line', (line) => {
       const entry = JSON.parse(line)
       log.push(entry)
-      if (entry.msg === 'listening') resolve(entry.issuer)
+      if (entry.msg === 'listening') resolve(entry)
     })
     ended.then(([code]) => reject(new Error(`the server exited with ${code}`)), reject)
   })
   return {
     issuer,
+    address,
     log,
     stop: async () => {
       server.kill('SIGTERM')
