@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,8 +15,14 @@ import (
 
 // GORM gives the error of who prepares a statement to all who wait for it.
 func TestPreparedStatementsPassNoEndedContextOn(t *testing.T) {
+	t.Run("the library's", func(t *testing.T) { passNoEndedContextOn(t, openSQLite(t)) })
+	t.Run("GORM's", func(t *testing.T) {
+		passNoEndedContextOn(t, openSQLite(t).Session(&gorm.Session{PrepareStmt: true}))
+	})
+}
+
+func passNoEndedContextOn(t *testing.T, db *gorm.DB) {
 	ctx := context.Background()
-	db := openSQLite(t).Session(&gorm.Session{PrepareStmt: true})
 	migrate(t, db)
 	var calls atomic.Int32
 	r, err := dpopnonce.NewRepository(db, dpopnonce.WithClock(func() time.Time {
@@ -81,6 +88,38 @@ func TestEndedContextSendsNothing(t *testing.T) {
 	end()
 	if _, err := r.Issue(ended, time.Minute); !errors.Is(err, context.Canceled) || *attempts != 0 {
 		t.Fatal(*attempts, err)
+	}
+}
+
+func TestPreparedStatementsFollowTheTable(t *testing.T) {
+	ctx := context.Background()
+	db := openSQLite(t)
+	migrate(t, db)
+	r, err := dpopnonce.NewRepository(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rotate := func() error {
+		nonce, err := r.Issue(ctx, time.Minute)
+		if err == nil {
+			_, err = r.Rotate(ctx, nonce, time.Minute)
+		}
+		return err
+	}
+	for _, ddl := range []string{"", "ALTER TABLE dpop_nonces ADD COLUMN tenant text", "ALTER TABLE dpop_nonces RENAME TO former",
+		"CREATE TABLE dpop_nonces AS SELECT * FROM former", "CREATE UNIQUE INDEX again ON dpop_nonces (nonce)"} {
+		if err := db.Exec(ddl).Error; err != nil {
+			t.Fatal(err)
+		}
+		err := rotate()
+		switch {
+		case strings.Contains(ddl, "RENAME") && err == nil:
+			t.Error("no error without the table")
+		case strings.Contains(ddl, "SELECT") && (err == nil || !strings.Contains(err.Error(), "unique index")):
+			t.Errorf("without the index: %v", err)
+		case !strings.Contains(ddl, "RENAME") && !strings.Contains(ddl, "SELECT") && err != nil:
+			t.Errorf("after %q: %v", ddl, err)
+		}
 	}
 }
 

@@ -64,6 +64,10 @@ const (
 	// statement, or refuses the isolation level; in a transaction, of another
 	// level, it can succeed.
 	NeedsTransaction
+
+	// Unprepared: nothing happened, because the server does not keep the statement
+	// prepared; as it is, it can succeed.
+	Unprepared
 )
 
 // For returns the dialect for what gorm.Dialector.Name returns: "postgres",

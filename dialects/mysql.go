@@ -74,6 +74,9 @@ func (mysql) SQL() SQL {
 		// A table without its unique index refuses a second acceptance by this.
 		NonceIDs: true,
 
+		// A statement that is not prepared takes two trips.
+		Prepare: true,
+
 		// This level takes no gap locks.
 		Isolation: sql.LevelReadCommitted,
 
@@ -141,6 +144,8 @@ func (mysql) Fault(err error) (Fault, string) {
 		return DuplicateNonce, ""
 	case 1176: // ER_KEY_DOES_NOT_EXITS
 		return NoUniqueIndex, ""
+	case 1461, 1243, 1615: // ER_MAX_PREPARED_STMT_COUNT_REACHED, ER_UNKNOWN_STMT_HANDLER, ER_NEED_REPREPARE
+		return Unprepared, ""
 	case 1050, 1061: // ER_TABLE_EXISTS_ERROR, ER_DUP_KEYNAME
 		return Exists, ""
 	}

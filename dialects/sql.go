@@ -89,6 +89,11 @@ type SQL struct {
 	// then one transaction, not two, and one shared statement is in flight.
 	WritersTakeTurns bool
 
+	// Prepare says that a driver runs a statement faster that is prepared once
+	// for each connection, and does not do so itself. A statement is prepared
+	// where it goes to the *sql.DB and its bound values are each a ?.
+	Prepare bool
+
 	// Shared has the statements of group commit; nil if there are none.
 	Shared *Shared
 }

@@ -33,7 +33,7 @@ func (c Conn) Exec(sql string, values Values) (int64, error) {
 		return 0, err
 	}
 	defer b.hidePanic()
-	done := c.fresh(b).Exec("?", b)
+	done := c.prepared(b).Exec("?", b)
 	return done.RowsAffected, b.hide(done.Error)
 }
 
@@ -61,7 +61,7 @@ func (c Conn) Rows(sql string, values Values, each func(scan func(dest ...any) e
 }
 
 func (c Conn) read(b *bound, each func(scan func(dest ...any) error) error) error {
-	rows, err := c.fresh(b).Raw("?", b).Rows()
+	rows, err := c.prepared(b).Raw("?", b).Rows()
 	if err != nil {
 		return err
 	}
@@ -112,6 +112,16 @@ func (c Conn) fresh(ctx context.Context) *gorm.DB {
 	db := c.db.Set("gorm:db_resolver:write", struct{}{})
 	db.Statement.Context = ctx
 	db.Statement.Table = c.session.table
+	return db
+}
+
+// prepared is fresh on a pool that prepares statements, where they would go to
+// the *sql.DB itself. Callbacks may still choose another, as dbresolver does.
+func (c Conn) prepared(ctx context.Context) *gorm.DB {
+	db := c.fresh(ctx)
+	if p := c.session.prepared; p != nil && db.Statement.ConnPool == gorm.ConnPool(p.DB) {
+		db.Statement.ConnPool = p
+	}
 	return db
 }
 

@@ -29,7 +29,7 @@ func (s *Session) Do(ctx context.Context, fn func(Conn) error) error {
 // isRepeated reports whether a run is repeated after a fault.
 func isRepeated(fault dialects.Fault) bool {
 	switch fault {
-	case dialects.Serialization, dialects.Locked, dialects.Exists, dialects.NeedsTransaction:
+	case dialects.Serialization, dialects.Locked, dialects.Exists, dialects.NeedsTransaction, dialects.Unprepared:
 		return true
 	}
 	return false
@@ -107,7 +107,7 @@ func (s *Session) again(ctx context.Context, err error, done *repetitions) bool 
 	case fault == dialects.NeedsTransaction:
 		done.refused++
 		return done.refused <= maxRefused
-	case fault == dialects.Locked, fault == dialects.Exists:
+	case fault == dialects.Locked, fault == dialects.Exists, fault == dialects.Unprepared:
 		done.locked++
 		return done.locked <= maxLocked && pause(ctx, done.all)
 	case ctx.Err() == nil && s.unsent(ctx, err):

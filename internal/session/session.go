@@ -23,7 +23,8 @@ type Session struct {
 	list       func([]string) any // how a list is bound; nil: as IN expects it
 	rows       func([][]any) any  // how rows are bound; nil: as VALUES expects them
 	statements map[string]statement
-	secrets    []string // names of values
+	secrets    []string  // names of values
+	prepared   *prepared // nil if the driver prepares, or the pool is not ours to know
 
 	// InTransaction says that statements may be in a transaction of the caller's:
 	// poolOf finds no pool.
@@ -43,6 +44,9 @@ func New(db *gorm.DB, d dialects.Dialect, s dialects.SQL, table dialects.Table, 
 	}
 	for _, text := range s.Texts() {
 		all.statements[text] = parse(text)
+	}
+	if pool, is := db.Statement.ConnPool.(*sql.DB); is && s.Prepare {
+		all.prepared = newPrepared(pool, d, all.statements)
 	}
 	return all.On(db)
 }

@@ -1,0 +1,104 @@
+package session
+
+import (
+	"context"
+	"database/sql"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/attesto/dpopnonce/dialects"
+)
+
+// prepared is a pool that prepares the statements of a session, once for each of
+// its connections: a *sql.Stmt does that. A statement whose text GORM made longer,
+// as a list does, and those of the application's callbacks run as they are.
+type prepared struct {
+	*sql.DB
+	dialect    dialects.Dialect
+	statements map[string]*atomic.Pointer[sql.Stmt] // by the text that GORM makes of them
+	refused    atomic.Int64                         // until when nothing is prepared, as Unix nanoseconds
+}
+
+// newPrepared returns the pool for statements that are otherwise sent to db.
+func newPrepared(db *sql.DB, d dialects.Dialect, statements map[string]statement) *prepared {
+	p := &prepared{DB: db, dialect: d, statements: map[string]*atomic.Pointer[sql.Stmt]{}}
+	for _, s := range statements {
+		p.statements[strings.Join(s.texts, "?")] = new(atomic.Pointer[sql.Stmt])
+	}
+	// The pool would keep the statements for as long as it lives.
+	runtime.SetFinalizer(p, (*prepared).close)
+	return p
+}
+
+// GetDBConn implements gorm.GetDBConnector.
+func (p *prepared) GetDBConn() (*sql.DB, error) { return p.DB, nil }
+
+func (p *prepared) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if s := p.statement(ctx, query); s != nil {
+		result, err := s.ExecContext(ctx, args...)
+		if !p.isRefused(err) {
+			return result, err
+		}
+	}
+	return p.DB.ExecContext(ctx, query, args...)
+}
+
+func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if s := p.statement(ctx, query); s != nil {
+		rows, err := s.QueryContext(ctx, args...)
+		if !p.isRefused(err) {
+			return rows, err
+		}
+	}
+	return p.DB.QueryContext(ctx, query, args...)
+}
+
+// statement returns what query is prepared as, or nil if it runs as it is. Nobody
+// waits for what another caller prepares, and so for its context.
+func (p *prepared) statement(ctx context.Context, query string) *sql.Stmt {
+	at := p.statements[query]
+	if at == nil {
+		return nil
+	}
+	if s := at.Load(); s != nil || time.Now().UnixNano() < p.refused.Load() {
+		return s
+	}
+	s, err := p.DB.PrepareContext(ctx, query)
+	if err != nil { // it fails in the same way where it runs as it is, or does not
+		p.isRefused(err)
+		return nil
+	}
+	if !at.CompareAndSwap(nil, s) {
+		_ = s.Close() // another caller was first
+	}
+	return at.Load()
+}
+
+// errClosed is the text of package sql's error for a statement that is closed.
+const errClosed = "sql: statement is closed"
+
+// isRefused reports whether err is of a statement that did not run, because it is
+// not prepared. Where the server refuses to keep it, all are given back for a
+// minute.
+func (p *prepared) isRefused(err error) bool {
+	if err == nil {
+		return false
+	}
+	if fault, _ := p.dialect.Fault(err); fault != dialects.Unprepared {
+		return err.Error() == errClosed
+	}
+	p.refused.Store(time.Now().Add(time.Minute).UnixNano())
+	p.close()
+	return true
+}
+
+// close gives the statements back. It does not wait for those that run.
+func (p *prepared) close() {
+	for _, at := range p.statements {
+		if s := at.Swap(nil); s != nil {
+			go func() { _ = s.Close() }()
+		}
+	}
+}

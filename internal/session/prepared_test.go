@@ -1,0 +1,46 @@
+package session
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"github.com/attesto/dpopnonce/dialects"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+)
+
+// A statement may be given back between its look-up and its run.
+func TestClosedStatementRunsAsItIs(t *testing.T) {
+	ctx := context.Background()
+	db, err := gorm.Open(sqlite.Open(filepath.Join(t.TempDir(), "x.db")), &gorm.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	const text = "SELECT 1 WHERE 1 = ?"
+	p := newPrepared(pool, dialects.SQLite(), map[string]statement{"": parse("SELECT 1 WHERE 1 = @value")})
+	for run := 0; run < 2; run++ {
+		if _, err := p.ExecContext(ctx, text, 1); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := p.QueryContext(ctx, text, 1)
+		if err != nil || !rows.Next() {
+			t.Fatal(err)
+		}
+		if err := rows.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s := p.statements[text].Load()
+		if s == nil {
+			t.Fatal("not prepared")
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
