@@ -85,8 +85,9 @@ type SQL struct {
 	// the database has one, a level that cannot fail to serialize.
 	Isolation sql.IsolationLevel
 
-	// WritersTakeTurns says that the database has one writer at a time. Rotate is
-	// then one transaction, not two, and one shared statement is in flight.
+	// WritersTakeTurns says that the database has one writer at a time. The writes
+	// on one pool then wait for each other, Rotate is one transaction, not two, and
+	// one shared statement is in flight.
 	WritersTakeTurns bool
 
 	// Prepare says that a driver runs a statement faster that is prepared once

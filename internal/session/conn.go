@@ -26,15 +26,29 @@ func (c Conn) InTransaction() bool {
 	return is
 }
 
-// Exec runs a statement and returns how many rows it changed.
+// Exec runs a statement that writes and returns how many rows it changed.
 func (c Conn) Exec(sql string, values Values) (int64, error) {
 	b, err := c.bind(sql, values)
 	if err != nil {
 		return 0, err
 	}
 	defer b.hidePanic()
+	giveBack, err := c.takeTurn()
+	if err != nil {
+		return 0, err
+	}
+	defer giveBack()
 	done := c.prepared(b).Exec("?", b)
 	return done.RowsAffected, b.hide(done.Error)
+}
+
+// takeTurn is Session.takeTurn for a statement: its transaction has the turn
+// already.
+func (c Conn) takeTurn() (giveBack func(), err error) {
+	if c.InTransaction() {
+		return func() {}, nil
+	}
+	return c.session.takeTurn(c.ctx)
 }
 
 // Row runs a statement, scans its first row into dest, and reports whether
@@ -80,7 +94,12 @@ func (c Conn) read(b *bound, each func(scan func(dest ...any) error) error) erro
 // DDL runs a statement without values. MySQL prints the value that keeps it from
 // creating a unique index.
 func (c Conn) DDL(sql string) error {
-	err := c.fresh(c.ctx).Exec(sql).Error
+	giveBack, err := c.takeTurn()
+	if err != nil {
+		return err
+	}
+	defer giveBack()
+	err = c.fresh(c.ctx).Exec(sql).Error
 	if err != nil {
 		if fault, _ := c.session.dialect.Fault(err); fault == dialects.DuplicateNonce || fault == dialects.DuplicateKey {
 			return &hiddenError{"the table has rows with the same value in a unique column", err}
@@ -131,6 +150,11 @@ func (s *Session) transaction(ctx context.Context, level sql.IsolationLevel, fn 
 	if s.InTransaction {
 		return s.plain(ctx, fn)
 	}
+	giveBack, err := s.takeTurn(ctx)
+	if err != nil {
+		return err
+	}
+	defer giveBack()
 	db := Conn{s, ctx, s.db}.fresh(ctx)
 	// A transaction begins where the statements would go: BEGIN by itself runs
 	// no callback, and would take the connection that dbresolver was given first.

@@ -26,8 +26,11 @@ type Session struct {
 	secrets    []string  // names of values
 	prepared   *prepared // nil if the driver prepares, or the pool is not ours to know
 
+	takesTurns bool
+	pool       *sql.DB // that poolOf finds, or nil
+
 	// InTransaction says that statements may be in a transaction of the caller's:
-	// poolOf finds no pool.
+	// there is no pool.
 	InTransaction bool
 
 	// IsTransaction says that they certainly are.
@@ -38,7 +41,8 @@ type Session struct {
 // in db is changed. Of the values that a statement binds, no error and no log
 // shows those named in secrets.
 func New(db *gorm.DB, d dialects.Dialect, s dialects.SQL, table dialects.Table, secrets ...string) *Session {
-	all := &Session{dialect: d, table: table.String(), isolation: s.Isolation, statements: map[string]statement{}, secrets: secrets}
+	all := &Session{dialect: d, table: table.String(), isolation: s.Isolation, takesTurns: s.WritersTakeTurns,
+		statements: map[string]statement{}, secrets: secrets}
 	if s.Shared != nil {
 		all.list, all.rows = s.Shared.List, s.Shared.Rows
 	}
@@ -54,7 +58,8 @@ func New(db *gorm.DB, d dialects.Dialect, s dialects.SQL, table dialects.Table, 
 // On returns the same session on another handle of the same database.
 func (s *Session) On(db *gorm.DB) *Session {
 	clone := *s
-	clone.InTransaction = poolOf(db.Statement.ConnPool) == nil
+	clone.pool = poolOf(db.Statement.ConnPool)
+	clone.InTransaction = clone.pool == nil
 	_, clone.IsTransaction = db.Statement.ConnPool.(gorm.TxCommitter)
 	clone.db = db.Session(&gorm.Session{NewDB: true, Logger: quietLogger{db.Logger, s.dialect, clone.InTransaction}})
 	clone.db.Error = nil
