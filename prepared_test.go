@@ -2,6 +2,7 @@ package dpopnonce_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"runtime"
 	"strings"
@@ -119,6 +120,40 @@ func TestPreparedStatementsFollowTheTable(t *testing.T) {
 			t.Errorf("without the index: %v", err)
 		case !strings.Contains(ddl, "RENAME") && !strings.Contains(ddl, "SELECT") && err != nil:
 			t.Errorf("after %q: %v", ddl, err)
+		}
+	}
+}
+
+// A plugin asks the statement for its pool, or begins a transaction on it.
+func TestCallbacksFindThePool(t *testing.T) {
+	ctx := context.Background()
+	db := openSQLite(t)
+	migrate(t, db)
+	pool, err := db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	called := false
+	find := func(tx *gorm.DB) {
+		called = true
+		if got, err := tx.DB(); got != pool || err != nil {
+			t.Errorf("DB() = %p, %v, want %p", got, err, pool)
+		}
+		own := tx.Session(&gorm.Session{NewDB: true})
+		if err := own.Transaction(func(tx *gorm.DB) error { return tx.Statement.ConnPool.(*sql.Tx).QueryRow("SELECT 1").Err() }); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := db.Callback().Row().Before("gorm:row").Register("test:find", find); err != nil {
+		t.Fatal(err)
+	}
+	r, err := dpopnonce.NewRepository(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < 2; i++ {
+		if err := r.Check(ctx, "nonce", time.Minute); err != dpopnonce.ErrUnknown || !called {
+			t.Fatal(called, err)
 		}
 	}
 }

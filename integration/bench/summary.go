@@ -11,6 +11,7 @@ type figures struct {
 	p50, p99             time.Duration
 	cpu                  time.Duration // of this process for one call: median of the rounds
 	ratio                float64       // to the baseline: median of the rounds' ratios
+	tail                 float64       // p99 over the baseline's
 }
 
 func summarize(samples map[cell][]sample, baseline string) map[cell]figures {
@@ -31,6 +32,10 @@ func summarize(samples map[cell][]sample, baseline string) map[cell]figures {
 		all[c] = figures{perSecond: median(rates), low: rates[0], high: rates[len(rates)-1],
 			p50: percentile(latencies, 0.5), p99: percentile(latencies, 0.99),
 			cpu: time.Duration(median(cpu)), ratio: median(ratios)}
+	}
+	for c, f := range all {
+		f.tail = float64(f.p99) / float64(all[cell{baseline, c.operation, c.callers}].p99)
+		all[c] = f
 	}
 	return all
 }
