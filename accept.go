@@ -61,7 +61,9 @@ func (r *Repository) insertUsed(conn session.Conn, rows []DPoPNonce, inserted fu
 	}
 	switch fault, _ := r.dialect.Fault(err); fault {
 	case dialects.Locked:
-		return batch.ErrAlone // one waits for a row, and the others must not
+		if !r.sql.WritersTakeTurns { // one waits for a row, and the others must not
+			return batch.ErrAlone
+		}
 	case dialects.DuplicateNonce, dialects.DuplicateKey:
 		return r.insertOthers(conn, rows, inserted)
 	}
