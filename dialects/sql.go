@@ -133,7 +133,7 @@ type Shared struct {
 	// as IN expects it: (?, ?).
 	List func([]string) any
 
-	// Rows returns the value to bind for the @rows of Accept. If it is nil, they
+	// Rows returns the value to bind for @rows. If it is nil, they
 	// are written as VALUES expects them: (?, ?), (?, ?).
 	Rows func(rows [][]any) any
 

@@ -1,6 +1,7 @@
 package dialects
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"time"
@@ -77,27 +78,40 @@ func (sqlite) SQL() SQL {
 		WritersTakeTurns: true,
 		Prepare:          true,
 
+		// Lists and rows are one value each, JSON: a text with a ? for each of a
+		// thousand values takes longer to write and to parse than to run.
 		Shared: &Shared{
-			Issue: `
-				INSERT INTO {table} (id, nonce, issued_at, expires_at, used_at)
-				VALUES @rows
-				ON CONFLICT (nonce) DO NOTHING`,
-			Accept: `
-				INSERT INTO {table} (id, nonce, issued_at, expires_at, used_at)
-				VALUES @rows
-				ON CONFLICT (nonce) DO NOTHING
-				RETURNING nonce`,
+			Issue:  insertRows,
+			Accept: insertRows + ` RETURNING nonce`,
 			Verdicts: `
 				SELECT nonce, used_at IS NOT NULL, {fresh}
-				FROM {table} WHERE nonce COLLATE BINARY IN @nonces`,
+				FROM {table} WHERE nonce COLLATE BINARY IN (SELECT value FROM json_each(@nonces))`,
+			List: func(texts []string) any { return asJSON(texts) },
+			Rows: func(rows [][]any) any { return asJSON(rows) },
 			Steps: &Steps{
 				Lock: `
 					UPDATE {table} SET used_at = @now
-					WHERE nonce COLLATE BINARY IN @nonces AND used_at IS NULL AND {fresh}
+					WHERE nonce COLLATE BINARY IN (SELECT value FROM json_each(@nonces)) AND used_at IS NULL AND {fresh}
 					RETURNING nonce, id`,
 			},
 		},
 	}
+}
+
+// WHERE keeps ON from being read as that of a join.
+const insertRows = `
+	INSERT INTO {table} (id, nonce, issued_at, expires_at, used_at)
+	SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
+	FROM json_each(@rows) WHERE true
+	ON CONFLICT (nonce) DO NOTHING`
+
+// asJSON returns strings, and rows of strings and nil, as text.
+func asJSON(values any) string {
+	text, err := json.Marshal(values)
+	if err != nil { // they all have a form
+		panic(err)
+	}
+	return string(text)
 }
 
 const ownForm = `____-__-__ __:__:__+00:00`
