@@ -35,7 +35,7 @@ async function visit(t) {
   t.after(() => browser.close())
   const page = await browser.newPage({ viewport: { width: 1280, height: 960 }, reducedMotion: 'reduce' })
   page.on('pageerror', (err) => assert.fail(err))
-  await page.goto(await serve(t))
+  await page.goto((await serve(t)).replace('127.0.0.1', 'localhost')) // as people type it
   await ready(page)
   return page
 }

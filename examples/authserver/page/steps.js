@@ -104,5 +104,5 @@ export const steps = [
 
 export const policies = {
   'single-use': 'Each nonce is spent by the first proof that carries it. A replay is refused by its nonce.',
-  window: 'A nonce is good for five minutes, and each proof is accepted once. A replay is refused by its <code>jti</code>.',
+  window: 'A nonce is good until it expires, and each proof is accepted once. A replay is refused by its <code>jti</code>.',
 }
