@@ -57,9 +57,9 @@ type Guard struct {
 
 	// Optional passes a request that has neither a DPoP header nor an
 	// Authorization header of the scheme DPoP to the handler as it is, without a
-	// call of the store. The application then has to refuse a token that is bound
-	// to a key (cnf.jkt) and comes without a proof, or a thief
-	// leaves the proof away.
+	// call of the store. The application then has to refuse a request without a
+	// token, and a token that is bound to a key (cnf.jkt) and comes without a
+	// proof: whoever steals one would leave the proof out.
 	Optional bool
 
 	// Timeout bounds all calls of the stores for one request; 5 seconds if it is

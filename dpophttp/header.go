@@ -9,7 +9,8 @@ import (
 // section 8), Cache-Control: no-store (section 8.2), and DPoP-Nonce among the
 // Access-Control-Expose-Headers, beside those that others have set. It is for
 // responses that a handler of a Guard does not write: after [Guard.Accept] and
-// [Guard.Nonce]. Without a nonce it does nothing.
+// [Guard.Nonce]. Without a nonce it does nothing. Clients in browsers also need
+// a resource server's WWW-Authenticate exposed.
 func SetNonce(h http.Header, nonce string) {
 	if nonce == "" {
 		return
