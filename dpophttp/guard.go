@@ -186,10 +186,8 @@ func (g *Guard) serve(as *role, w http.ResponseWriter, r *http.Request, next htt
 	}
 	nonce, err := g.judge(r.Context(), p)
 	switch {
-	case err == nil && nonce == p.Nonce: // the client has it
-		serveWith(headers{exposed: as.exposed}, w, r, next)
 	case err == nil:
-		serveWith(headers{nonce, as.exposed}, w, r, next)
+		serveWith(headers{nonce, nonce == p.Nonce, as.exposed}, w, r, next)
 	case errors.Is(err, dpopnonce.ErrRejected):
 		report(g.OnReject, r, err)
 		as.challenge(w, nonce, g.Algs)
