@@ -24,7 +24,8 @@ import (
 // the same Nonces, or every change of role costs a challenge.
 //
 // What cannot work panics when a handler is mounted. What fails in a request is
-// a 503 without a nonce, reported to OnError: never a challenge, never a pass.
+// a 503 without a nonce, reported to OnError: never a challenge, never a pass. A
+// store that panics does so as a handler would.
 type Guard struct {
 	// Nonces is the store. Required.
 	Nonces Nonces
