@@ -65,8 +65,9 @@ type Guard struct {
 
 	// Timeout bounds all calls of the stores for one request; 5 seconds if it is
 	// 0. After it the answer is 503, whether the proof is spent or not. A store
-	// that does not end with its context is waited for. The context of the
-	// handler is not shortened.
+	// that does not end with its context is waited for, as SQLite while another
+	// connection writes (_busy_timeout). The context of the handler is not
+	// shortened.
 	Timeout time.Duration
 
 	// Clock is time.Now if nil.
