@@ -79,16 +79,19 @@ func TestLongNonceIsChallenged(t *testing.T) {
 }
 
 // A stuck store does not answer one of its calls before the context ends, and
-// then fails, or succeeds late.
+// then fails, or succeeds late. Or the call panics.
 type stuck struct {
 	*store
-	call string
-	late bool
+	call         string
+	late, panics bool
 }
 
 func (s stuck) wait(ctx context.Context, call string) error {
 	if call != s.call {
 		return nil
+	}
+	if s.panics {
+		panic("the store panicked")
 	}
 	<-ctx.Done()
 	if s.late {
@@ -140,7 +143,7 @@ func TestStuckStoreIsAnswered503(t *testing.T) {
 			if test.call == "issue" {
 				dpophttp.Forget(f.guard)
 			}
-			s := stuck{f.store, test.call, late}
+			s := stuck{f.store, test.call, late, false}
 			f.guard.Nonces, f.guard.Timeout = s, 30*time.Millisecond
 			if test.kind == windowOnce {
 				f.guard.Proofs = s
@@ -163,7 +166,7 @@ func TestStuckStoreIsAnswered503(t *testing.T) {
 func TestAcceptAndNonceHaveTimeout(t *testing.T) {
 	onEachKind(t, func(t *testing.T, f *fixture) {
 		for _, call := range []string{"rotate", "check", "issue"} {
-			f.guard.Nonces, f.guard.Timeout = stuck{f.store, call, false}, 30*time.Millisecond
+			f.guard.Nonces, f.guard.Timeout = stuck{f.store, call, false, false}, 30*time.Millisecond
 			var err error
 			switch {
 			case call == "issue":
@@ -221,6 +224,21 @@ func TestPanicLeavesProofSpent(t *testing.T) {
 		wantPanic(t, http.ErrAbortHandler.Error(), func() { f.do(r) })
 		if w := f.do(r); w.Code != http.StatusUnauthorized {
 			t.Fatal(kind, w.Code)
+		}
+	}
+}
+
+func TestPanickingStorePassesNothing(t *testing.T) {
+	for call, kind := range map[string]kind{"rotate": singleUse, "check": window, "spend": windowOnce} {
+		f := newFixture(t, kind, (*dpophttp.Guard).ResourceServer)
+		r := request(f.challenge(t))
+		s := stuck{f.store, call, false, true}
+		if f.guard.Nonces = s; kind == windowOnce {
+			f.guard.Proofs = s
+		}
+		wantPanic(t, "the store panicked", func() { f.do(r) })
+		if f.passed != 0 {
+			t.Fatal(call)
 		}
 	}
 }

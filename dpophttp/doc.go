@@ -20,7 +20,8 @@
 // It can do what the writer that the Guard was given can: flush, hijack, push,
 // report a client that went away, and everything of http.ResponseController. It
 // always has the methods; where the writer below cannot, they fail with
-// http.ErrNotSupported.
+// http.ErrNotSupported. Only http.MaxBytesReader does not tell net/http to close
+// the connection, as behind every wrapper: mount http.MaxBytesHandler in front.
 //
 // A handler that hijacks writes its own response. Header has the next nonce for
 // it: httputil.ReverseProxy sends it, and gorilla/websocket if it is given the

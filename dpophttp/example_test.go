@@ -2,6 +2,7 @@ package dpophttp_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log"
 	"net/http"
@@ -28,6 +29,15 @@ func authenticateClient(next http.Handler) http.Handler { return next }
 func authenticateToken(next http.Handler) http.Handler  { return next }
 
 var token, resource http.HandlerFunc = http.NotFound, http.NotFound
+
+// refuse answers in the form of RFC 6749 section 5.2, in which clients look for
+// use_dpop_nonce.
+func refuse(w http.ResponseWriter, status int, code string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": code})
+}
 
 func Example() {
 	db, err := gorm.Open(sqlite.Open("file:nonces.db?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate"))
@@ -71,14 +81,14 @@ func Example() {
 	http.Handle("/resource", authenticateToken(verifyProof(rs.ResourceServer(resource))))
 }
 
-// A server that verifies proofs inside its handlers.
+// A token endpoint that verifies proofs inside its handler.
 func ExampleGuard_Accept() {
 	var guard *dpophttp.Guard // Nonces, Policy and Proofs set, no Proof func
 
 	_ = func(w http.ResponseWriter, r *http.Request) {
 		p, verified := proofOf(r)
 		if !verified {
-			http.Error(w, "invalid_dpop_proof", http.StatusBadRequest)
+			refuse(w, http.StatusBadRequest, "invalid_dpop_proof") // {"error":"invalid_dpop_proof"}
 			return
 		}
 		next, err := guard.Accept(r.Context(), p)
@@ -87,11 +97,11 @@ func ExampleGuard_Accept() {
 		case err == nil:
 			token(w, r)
 		case errors.Is(err, dpopnonce.ErrRejected):
-			http.Error(w, "use_dpop_nonce", http.StatusBadRequest)
+			refuse(w, http.StatusBadRequest, "use_dpop_nonce")
 		case errors.Is(err, dpopnonce.ErrReplayed):
-			http.Error(w, "invalid_dpop_proof", http.StatusBadRequest)
+			refuse(w, http.StatusBadRequest, "invalid_dpop_proof")
 		default: // a store failed: no challenge, no pass
-			http.Error(w, "temporarily_unavailable", http.StatusServiceUnavailable)
+			refuse(w, http.StatusServiceUnavailable, "temporarily_unavailable")
 		}
 	}
 }
@@ -104,6 +114,7 @@ func ExampleGuard_Nonce() {
 		if nonce, err := guard.Nonce(r.Context()); err == nil {
 			dpophttp.SetNonce(w.Header(), nonce)
 		}
-		http.Error(w, "invalid_client", http.StatusUnauthorized)
+		w.Header().Set("WWW-Authenticate", `Basic realm="token endpoint"`)
+		refuse(w, http.StatusUnauthorized, "invalid_client")
 	}
 }

@@ -24,7 +24,8 @@ import (
 // the same Nonces, or every change of role costs a challenge.
 //
 // What cannot work panics when a handler is mounted. What fails in a request is
-// a 503 without a nonce, reported to OnError: never a challenge, never a pass.
+// a 503 without a nonce, reported to OnError: never a challenge, never a pass. A
+// store that panics does so as a handler would.
 type Guard struct {
 	// Nonces is the store. Required.
 	Nonces Nonces
@@ -57,15 +58,16 @@ type Guard struct {
 
 	// Optional passes a request that has neither a DPoP header nor an
 	// Authorization header of the scheme DPoP to the handler as it is, without a
-	// call of the store. The application then has to refuse a token that is bound
-	// to a key (cnf.jkt) and comes without a proof, or a thief
-	// leaves the proof away.
+	// call of the store. The application then has to refuse a request without a
+	// token, and a token that is bound to a key (cnf.jkt) and comes without a
+	// proof: whoever steals one would leave the proof out.
 	Optional bool
 
 	// Timeout bounds all calls of the stores for one request; 5 seconds if it is
 	// 0. After it the answer is 503, whether the proof is spent or not. A store
-	// that does not end with its context is waited for. The context of the
-	// handler is not shortened.
+	// that does not end with its context is waited for, as SQLite while another
+	// connection writes (_busy_timeout). The context of the handler is not
+	// shortened.
 	Timeout time.Duration
 
 	// Clock is time.Now if nil.
@@ -186,10 +188,8 @@ func (g *Guard) serve(as *role, w http.ResponseWriter, r *http.Request, next htt
 	}
 	nonce, err := g.judge(r.Context(), p)
 	switch {
-	case err == nil && nonce == p.Nonce: // the client has it
-		serveWith(headers{exposed: as.exposed}, w, r, next)
 	case err == nil:
-		serveWith(headers{nonce, as.exposed}, w, r, next)
+		serveWith(headers{nonce, nonce == p.Nonce, as.exposed}, w, r, next)
 	case errors.Is(err, dpopnonce.ErrRejected):
 		report(g.OnReject, r, err)
 		as.challenge(w, nonce, g.Algs)

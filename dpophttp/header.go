@@ -9,29 +9,41 @@ import (
 // section 8), Cache-Control: no-store (section 8.2), and DPoP-Nonce among the
 // Access-Control-Expose-Headers, beside those that others have set. It is for
 // responses that a handler of a Guard does not write: after [Guard.Accept] and
-// [Guard.Nonce]. Without a nonce it does nothing.
+// [Guard.Nonce]. Without a nonce it does nothing. Clients in browsers also need
+// a resource server's WWW-Authenticate exposed.
 func SetNonce(h http.Header, nonce string) {
 	if nonce == "" {
 		return
 	}
-	for name := range h { // in any spelling
-		if strings.EqualFold(name, "DPoP-Nonce") {
-			delete(h, name)
-		}
-	}
+	dropNonces(h)
 	h.Set("DPoP-Nonce", nonce)
 	h.Set("Cache-Control", "no-store")
 	expose(h, "DPoP-Nonce")
 }
 
+// dropNonces deletes each DPoP-Nonce, in any spelling, and reports whether there
+// was one.
+func dropNonces(h http.Header) (found bool) {
+	for name := range h {
+		if strings.EqualFold(name, "DPoP-Nonce") {
+			delete(h, name)
+			found = true
+		}
+	}
+	return found
+}
+
 // headers are the headers that a Guard sets on a response.
 type headers struct {
 	nonce   string   // "" for none
+	held    bool     // the client has it: set only in place of others, such as an upstream's
 	exposed []string // names for Access-Control-Expose-Headers
 }
 
 func (h headers) set(header http.Header) {
-	SetNonce(header, h.nonce)
+	if !h.held || dropNonces(header) {
+		SetNonce(header, h.nonce)
+	}
 	for _, name := range h.exposed {
 		expose(header, name)
 	}

@@ -21,7 +21,7 @@ func TestResponseHasOneNonceHeader(t *testing.T) {
 			w.Header().Add("DPoP-Nonce", "set-by-outer-layer")
 			f.handler.ServeHTTP(w, r)
 		})
-		for _, nonce := range []string{"", old} {
+		for _, nonce := range []string{"", old, current} {
 			w := httptest.NewRecorder()
 			outer.ServeHTTP(w, request(nonce))
 			var all []string

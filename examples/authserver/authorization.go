@@ -49,7 +49,7 @@ func (as authorizationServer) authenticate(check func(*http.Request) error, next
 		var fault oauthError
 		switch {
 		case !same(id, as.config.clientID) || !same(secret, as.config.clientSecret):
-			w.Header().Set("WWW-Authenticate", "Basic")
+			w.Header().Set("WWW-Authenticate", `Basic realm="authserver"`)
 			as.refuse(w, r, http.StatusUnauthorized, oauthError{"invalid_client", "the client is not registered, or its secret is wrong"})
 		case r.ParseForm() != nil:
 			as.refuse(w, r, http.StatusBadRequest, oauthError{"invalid_request", "the body is not a form"})

@@ -68,6 +68,7 @@ func TestRefusalListsBothSchemes(t *testing.T) {
 		"":                  {dpop, bearer},
 		"Basic eA==":        {dpop, bearer},
 		"Bearer " + c.token: {`DPoP ` + invalid + `, algs="ES256 EdDSA PS256"`, "Bearer " + invalid},
+		"DPoP " + c.token:   {`DPoP error="invalid_dpop_proof", error_description="the DPoP proof is not valid", algs="ES256 EdDSA PS256"`, bearer},
 	} {
 		r := newRequest(t, c, "GET", c.resourceID, "")
 		r.Header = http.Header{}

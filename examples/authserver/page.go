@@ -62,6 +62,8 @@ func servePage(ctx context.Context, listener net.Listener, servers map[string]pa
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /", http.FileServerFS(files))
+	// The servers allow one origin, and localhost is another.
+	mux.Handle("localhost/", http.RedirectHandler("http://"+listener.Addr().String(), http.StatusFound))
 	mux.HandleFunc("GET /servers.json", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, servers)
 	})

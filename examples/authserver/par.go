@@ -119,8 +119,10 @@ func (as authorizationServer) redeem(r *http.Request, thumbprint string) error {
 	if err != nil && !errors.Is(err, errNoGrant) {
 		return err
 	}
+	verifier := r.PostForm.Get("code_verifier")
 	if err != nil || r.PostForm.Get("redirect_uri") != g.RedirectURI ||
-		hashOf(r.PostForm.Get("code_verifier")) != g.Challenge || g.Thumbprint != "" && g.Thumbprint != thumbprint {
+		len(verifier) < 43 || hashOf(verifier) != g.Challenge || // 43: RFC 7636 section 4.1
+		g.Thumbprint != "" && g.Thumbprint != thumbprint {
 		return oauthError{"invalid_grant", "the code is not valid for this client, its verifier, redirect_uri and key"}
 	}
 	return nil

@@ -113,6 +113,12 @@ func TestCodePassesOnceAndOnlyWithItsValues(t *testing.T) {
 			t.Error(name, status, answer)
 		}
 	}
+	_, pushed := c.post(t, "/par", c.pushed("code_challenge", hashOf("")))
+	name, _ := pushed["request_uri"].(string)
+	_, redirect := c.visit(t, name)
+	if status, answer := c.post(t, "/token", c.redemption(redirect.Get("code"), "code_verifier", "")); status != 400 {
+		t.Error("an empty verifier", status, answer)
+	}
 	code := c.code(t)
 	for i, want := range []int{200, 400} {
 		if status, answer := c.post(t, "/token", c.redemption(code)); status != want {

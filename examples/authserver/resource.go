@@ -65,6 +65,9 @@ func (rs resourceServer) refuse(w http.ResponseWriter, r *http.Request, code, de
 	algs := `algs="` + strings.Join(proofAlgNames, " ") + `"`
 	w.Header().Add("WWW-Authenticate", "DPoP "+strings.Join(append(params, algs), ", "))
 	if rs.config.bearer {
+		if code == "invalid_dpop_proof" { // no error of Bearer's
+			params = nil
+		}
 		w.Header().Add("WWW-Authenticate", strings.TrimSpace("Bearer "+strings.Join(params, ", ")))
 	}
 	if code == "" {

@@ -10,7 +10,8 @@ import (
 // BearerBesideDPoP takes both kinds of access tokens at one resource. The Guard
 // passes what has no sign of DPoP, so that this refuses every request without a
 // token, and a token that is bound to a key and comes as a bearer token (RFC 9449
-// section 7.2): else a thief would leave the proof away.
+// section 7.2): else a thief would leave the proof out. The Guard is this
+// resource's alone: others rely on theirs to refuse a request without a proof.
 func BearerBesideDPoP(app *Application, guard *dpophttp.Guard, next http.Handler) http.Handler {
 	guard.Optional = true
 	guarded := guard.ResourceServer(next)

@@ -21,18 +21,15 @@ func Gin(app *Application, guard *dpophttp.Guard) http.Handler {
 
 // ginMiddleware mounts a middleware of net/http once, so that a Guard that
 // cannot work panics at the start and not in a request.
-//
-// The handlers behind it write to gin's own writer, with the headers that the
-// Guard has set: they must not overwrite DPoP-Nonce and Cache-Control.
 func ginMiddleware(middleware func(http.Handler) http.Handler) gin.HandlerFunc {
 	type key struct{}
 	type passage struct {
 		*gin.Context
 		passed bool
 	}
-	handler := middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	handler := middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := r.Context().Value(key{}).(*passage)
-		p.Request, p.passed = r, true
+		p.Request, p.Writer, p.passed = r, ginWriter{p.Writer, w}, true
 		p.Next()
 	}))
 	return func(c *gin.Context) {
@@ -43,3 +40,14 @@ func ginMiddleware(middleware func(http.Handler) http.Handler) gin.HandlerFunc {
 		}
 	}
 }
+
+// A ginWriter writes through the middleware's writer: the Guard's keeps
+// DPoP-Nonce and Cache-Control, whatever the handlers set.
+type ginWriter struct {
+	gin.ResponseWriter
+	through http.ResponseWriter
+}
+
+func (w ginWriter) WriteHeader(status int)      { w.through.WriteHeader(status) }
+func (w ginWriter) Write(b []byte) (int, error) { return w.through.Write(b) }
+func (w ginWriter) Unwrap() http.ResponseWriter { return w.through }

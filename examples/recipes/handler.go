@@ -20,7 +20,7 @@ func TokenEndpoint(origin string, guard *dpophttp.Guard,
 			// costs no row. Where there is none to be had, the answer is the same.
 			nonce, _ := guard.Nonce(r.Context())
 			dpophttp.SetNonce(w.Header(), nonce)
-			w.Header().Set("WWW-Authenticate", "Basic")
+			w.Header().Set("WWW-Authenticate", `Basic realm="token endpoint"`)
 			writeError(w, http.StatusUnauthorized, "invalid_client")
 			return
 		}

@@ -72,6 +72,7 @@ func fiberDoor(t *testing.T, s *site) door {
 	served := make(chan error, 1)
 	go func() { served <- router.Listener(listener, fiber.ListenConfig{DisableStartupMessage: true}) }()
 	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections() // fasthttp waits for those that no request came on
 		if err := router.Shutdown(); err != nil {
 			t.Error(err)
 		}

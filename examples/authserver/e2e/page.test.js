@@ -9,8 +9,8 @@ import { test } from 'node:test'
 import { chromium } from 'playwright-core'
 
 // serve starts the page and its servers, and returns the page's URL.
-async function serve(t) {
-  const server = spawn(process.env.AUTHSERVER, ['-page', '-addr', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] })
+async function serve(t, flags) {
+  const server = spawn(process.env.AUTHSERVER, ['-page', '-addr', '127.0.0.1:0', ...flags], { stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = once(server, 'exit')
   t.after(async () => {
     server.kill('SIGINT')
@@ -26,7 +26,7 @@ async function serve(t) {
   throw new Error('the server ended')
 }
 
-async function visit(t) {
+async function visit(t, ...flags) {
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
@@ -35,7 +35,7 @@ async function visit(t) {
   t.after(() => browser.close())
   const page = await browser.newPage({ viewport: { width: 1280, height: 960 }, reducedMotion: 'reduce' })
   page.on('pageerror', (err) => assert.fail(err))
-  await page.goto(await serve(t))
+  await page.goto((await serve(t, flags)).replace('127.0.0.1', 'localhost')) // as people type it
   await ready(page)
   return page
 }
@@ -92,4 +92,22 @@ test('page shows what servers answer', async (t) => {
   }
   await page.locator('#policy').getByText('single use').click()
   assert.equal(await page.locator('.step').count(), 8, 'keeps what was shown under the other policy')
+})
+
+test('page goes on when a nonce has expired', async (t) => {
+  const page = await visit(t, '-ttl', '2s')
+  const choose = (policy) => page.locator('#policy').getByText(policy).click()
+  const answers = async (step) => (await click(page, step)).map(({ answer }) => answer)
+  for (const step of ['sign', 'challenge', 'retry']) await click(page, step)
+  await choose('window')
+  for (const step of ['sign', 'challenge', 'retry', 'resource', 'proof', 'nonce', 'forged']) await click(page, step)
+  for (let expired = 0; expired < 2; expired++) { // each takes a second at least: then that of single use has, too
+    for (const step of ['ten', 'proof']) await click(page, step)
+    while ((await answers('nonce')).at(-1) !== challenged);
+  }
+  assert.match(await page.innerText('[data-step="nonce"]:last-child .told'), /has expired/)
+  assert.equal((await answers('proof')).at(-1), challenged)
+  assert.match(await page.innerText('[data-step="proof"]:last-child .told'), /has expired/)
+  await choose('single use')
+  assert.deepEqual(await answers('resource'), [challenged, 'accepted 200'])
 })

@@ -3,6 +3,15 @@
 
 const single = (policy) => policy === 'single-use'
 
+// send repeats a request whose nonce has expired while somebody read.
+async function send(log, request) {
+  const exchange = await request()
+  log.exchange(exchange)
+  if (exchange.outcome === 'challenge') log.exchange(await request())
+}
+
+const expired = 'The nonce has expired meanwhile: the server challenges, and the client signs a proof with a new one.'
+
 export const steps = [
   {
     id: 'sign',
@@ -31,9 +40,9 @@ export const steps = [
     title: 'Retry with the nonce',
     rfc: '8.2',
     async run(client, log) {
-      log.exchange(await client.requestToken(await client.tokenProof(client.nonce)))
+      await send(log, async () => client.requestToken(await client.tokenProof(client.nonce)))
     },
-    told: (policy) => `A new proof, now with the nonce: accepted. The token is bound to the key, so that whoever steals it cannot use it.
+    told: (policy, sent) => sent.length > 1 ? expired : `A new proof, now with the nonce: accepted. The token is bound to the key, so that whoever steals it cannot use it.
       ${single(policy) ? 'The nonce is spent, and the response brings the next one.' : 'The nonce stays good until it expires, and there is no need for another.'}`,
   },
   {
@@ -41,9 +50,9 @@ export const steps = [
     title: 'Call the resource',
     rfc: '7.1',
     async run(client, log) {
-      log.exchange(await client.requestResource(await client.resourceProof(client.nonce)))
+      await send(log, async () => client.requestResource(await client.resourceProof(client.nonce)))
     },
-    told: () => `The proof now also has the hash of the token (<code>ath</code>), and the nonce that the client has. It passes at once:
+    told: (policy, sent) => sent.length > 1 ? expired : `The proof now also has the hash of the token (<code>ath</code>), and the nonce that the client has. It passes at once:
       both servers are on one origin, for which clients keep one nonce, and share their nonces.`,
   },
   {
@@ -56,7 +65,7 @@ export const steps = [
     },
     told: (policy, [{ error, outcome }]) => `The very same request once more, as a thief would send it. ${outcome === 'accepted'
       ? 'It passes: this server remembers no proofs, and is open to replay.' : error === 'use_dpop_nonce'
-        ? 'Its nonce is spent, and the thief cannot sign a proof with the new one: that takes the key.'
+        ? `Its nonce ${single(policy) ? 'is spent' : 'has expired'}, and the thief cannot sign a proof with the new one: that takes the key.`
         : 'The server has seen this <code>jti</code>, and no nonce helps: <code>invalid_dpop_proof</code>.'}`,
   },
   {
@@ -68,7 +77,8 @@ export const steps = [
     },
     told: (policy, [{ outcome }]) => `The client signs a new proof with the nonce that was accepted above. ${outcome === 'accepted'
       ? 'It passes: within its window a nonce is good for any number of proofs, and each proof for one request.'
-      : 'Single use is stricter than the RFC asks: the nonce was accepted once, on all nodes together, and is not again.'}`,
+      : single(policy) ? 'Single use is stricter than the RFC asks: the nonce was accepted once, on all nodes together, and is not again.'
+        : 'It has expired meanwhile. Until then it was good for any number of proofs.'}`,
   },
   {
     id: 'forged',
@@ -104,5 +114,5 @@ export const steps = [
 
 export const policies = {
   'single-use': 'Each nonce is spent by the first proof that carries it. A replay is refused by its nonce.',
-  window: 'A nonce is good for five minutes, and each proof is accepted once. A replay is refused by its <code>jti</code>.',
+  window: 'A nonce is good until it expires, and each proof is accepted once. A replay is refused by its <code>jti</code>.',
 }
