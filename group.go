@@ -42,7 +42,7 @@ type queues struct {
 // The limits that measured best at 1, 8, 32 and 128 callers: see
 // docs/performance.md.
 var (
-	groupLimits  = batch.Limits{Alone: 8, Size: 256}
+	groupLimits  = batch.Limits{Alone: 8, Second: 32, Size: 256}
 	serialLimits = batch.Limits{Alone: 1, Size: 256}
 )
 

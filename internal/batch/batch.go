@@ -46,11 +46,13 @@ var (
 	errGoexit     = errors.New("the shared call's goroutine has ended")
 )
 
-// Limits say how much is under way at once. Of batches it is one: two at a time
-// were smaller, and cost more together.
+// Limits say how much is under way at once. If Alone is 1, everything takes turns.
+// Otherwise two batches may be, and only large ones: two small batches cost more
+// than one, and two large ones keep more processors busy.
 type Limits struct {
-	Alone int // calls made alone before others begin to wait; if 1, a batch waits for it
-	Size  int // calls in one batch
+	Alone  int // calls made alone before others begin to wait
+	Second int // calls that have to wait for a second batch
+	Size   int // calls in one batch
 }
 
 // patience is for how long what is under way holds up the others. One broken
@@ -67,6 +69,7 @@ type Queue[C caller] struct {
 
 	mu            sync.Mutex
 	alone, shared int // under way
+	traveling     int // calls in batches under way
 	waiting       []C
 }
 
@@ -118,7 +121,8 @@ func (q *Queue[C]) admit(c C) (leave func()) {
 	defer q.mu.Unlock()
 	own := c.call()
 	if len(q.waiting) == 0 && q.shared == 0 && q.alone < q.limits.Alone {
-		return q.enter(&q.alone)
+		q.alone++
+		return q.enter(func() { q.alone-- })
 	}
 	own.done, own.Outcome = make(chan struct{}), errUnanswered
 	q.waiting = append(q.waiting, c)
@@ -126,33 +130,33 @@ func (q *Queue[C]) admit(c C) (leave func()) {
 	return nil
 }
 
-// enter counts one more under way until leave is called, or for as long as the
-// queue has patience.
-func (q *Queue[C]) enter(count *int) (leave func()) {
-	var once sync.Once
-	end := func() {
-		once.Do(func() {
-			q.mu.Lock()
-			defer q.mu.Unlock()
-			*count--
-			q.start()
-		})
-	}
-	late := time.AfterFunc(q.patience, end)
-	*count++
+// enter returns leave, which runs end, once, and sends those that wait. What takes
+// longer than the queue has patience leaves by itself.
+func (q *Queue[C]) enter(end func()) (leave func()) {
+	once := sync.OnceFunc(func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		end()
+		q.start()
+	})
+	late := time.AfterFunc(q.patience, once)
 	return func() {
 		late.Stop()
-		end()
+		once()
 	}
 }
 
 // start sends a batch if calls wait and nothing holds them up. Calls made alone
 // do not, where there may be several: they may take long.
 func (q *Queue[C]) start() {
-	if len(q.waiting) > 0 && q.shared == 0 && (q.limits.Alone > 1 || q.alone == 0) {
-		q.shared++
-		go q.send()
+	n := len(q.waiting)
+	turns := q.limits.Alone == 1
+	switch {
+	case n == 0, turns && q.alone+q.shared > 0, q.shared == 1 && n < q.limits.Second, q.shared > 1:
+		return
 	}
+	q.shared++
+	go q.send()
 }
 
 // giveUp takes a call out of the queue or of its batch, unless its outcome is

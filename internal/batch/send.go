@@ -26,7 +26,10 @@ func (q *Queue[C]) send() {
 		q.mu.Unlock()
 		return
 	}
-	b.leave = q.enter(&q.shared)
+	q.shared++
+	q.traveling += len(calls)
+	b.leave = q.enter(func() { q.shared--; q.traveling -= len(calls) })
+	q.start()
 	q.mu.Unlock()
 
 	// Callbacks of the application run in here, and may panic or end the
@@ -81,9 +84,13 @@ func (q *Queue[C]) take() (*batch, []C) {
 	var calls, left []C
 	var latest time.Time
 	bounded := true
+	size := q.limits.Size
+	if q.limits.Alone > 1 { // two batches of one size do most
+		size = min(size, max(q.limits.Second, (len(q.waiting)+q.traveling+1)/2))
+	}
 	for _, c := range q.waiting {
 		own := c.call()
-		if len(calls) == q.limits.Size || len(calls) > 0 && !q.together(calls[0], c) {
+		if len(calls) == size || len(calls) > 0 && !q.together(calls[0], c) {
 			left = append(left, c)
 			continue
 		}
