@@ -16,11 +16,12 @@ func (r *Repository) acceptAll(ctx context.Context, calls []*call) error {
 	if !r.counted.Load() { // a trigger may count none of the rows that it stores
 		return batch.ErrAlone
 	}
-	return r.share(ctx, func(conn session.Conn) error {
+	return r.share(ctx, calls, func(conn session.Conn) error {
 		now := r.now()
 		winners := map[string]*call{} // one of those that present the same, still there if possible
 		for _, c := range calls {
 			if c.Outcome = c.entry.judge(now); c.Outcome != nil {
+				c.seen.sends(0)
 				continue
 			}
 			c.Outcome = c.entry.taken

@@ -20,25 +20,26 @@ type call struct {
 	at    time.Time     // the whole second by which nonce was judged
 	next  string        // the new nonce that is stored for the caller
 	entry *entry        // by which nonce is accepted, unless it is stored
+	seen  *observation  // nil without an observer
 }
 
 var errNilContext = errors.New("nil context")
 
 // newCall returns the call of an Issue.
-func (r *Repository) newCall(ctx context.Context, ttl time.Duration) (c *call, err error) {
+func (r *Repository) newCall(ctx context.Context, o *observation, ttl time.Duration) (c *call, err error) {
 	if ttl, err = wholeTTL(ttl); err != nil {
 		return nil, err
 	}
 	if ctx == nil {
 		return nil, errNilContext
 	}
-	return &call{Call: batch.Call{Context: ctx}, ttl: ttl}, r.err
+	return &call{Call: batch.Call{Context: ctx}, ttl: ttl, seen: o}, r.err
 }
 
 // presenting returns the call of a caller that presents a nonce. It comes with a
 // rejection where no statement is needed to judge.
-func (r *Repository) presenting(ctx context.Context, nonce string, ttl time.Duration) (*call, error) {
-	c, err := r.newCall(ctx, ttl)
+func (r *Repository) presenting(ctx context.Context, o *observation, nonce string, ttl time.Duration) (*call, error) {
+	c, err := r.newCall(ctx, o, ttl)
 	switch {
 	case err != nil:
 		return nil, err
@@ -48,6 +49,7 @@ func (r *Repository) presenting(ctx context.Context, nonce string, ttl time.Dura
 		return c, ErrUnknown
 	}
 	c.nonce = nonce
+	o.presents(nonce)
 	return c, r.unseal(c)
 }
 
@@ -56,22 +58,35 @@ func (r *Repository) presenting(ctx context.Context, nonce string, ttl time.Dura
 type step func(session.Conn, *call) (outcome, err error)
 
 // run makes a call; do is session.Do or session.Transaction.
-func (c *call) run(do func(context.Context, func(session.Conn) error) error, s step) error {
+func (c *call) run(do func(context.Context, func(session.Conn) error) (int, error), s step) error {
 	var outcome error
-	err := do(c.Context, func(conn session.Conn) (err error) {
+	repeated, err := do(c.Context, func(conn session.Conn) (err error) {
 		outcome, err = s(conn, c)
 		return err
 	})
+	c.seen.repeats(repeated)
 	if err != nil {
 		return err
 	}
 	return outcome
 }
 
-// public runs a public call from its first check to its error. A failure names
-// the call, and what the operator can do about it if the dialect knows.
-func (r *Repository) public(operation string, do func() error) error {
-	err := do()
+// public runs a public call from its first check to its error, and shows it to
+// the observer if there is one.
+func (r *Repository) public(ctx context.Context, operation string, do func(*observation) error) (err error) {
+	if r.observe == nil {
+		return r.failure(operation, do(nil))
+	}
+	o := &observation{begun: time.Now()}
+	err = errNoReturn
+	defer func() { r.show(ctx, operation, o, err) }()
+	err = r.failure(operation, do(o))
+	return err
+}
+
+// failure returns the error of a public call for what it ended with. A failure
+// names the call, and what the operator can do about it if the dialect knows.
+func (r *Repository) failure(operation string, err error) error {
 	if err == nil || isAnswer(err) {
 		return err
 	}
@@ -85,8 +100,8 @@ func (r *Repository) public(operation string, do func() error) error {
 
 // present is public for a call that presents a nonce.
 func (r *Repository) present(ctx context.Context, operation, nonce string, ttl time.Duration, do func(*call) error) error {
-	return r.public(operation, func() error {
-		c, err := r.presenting(ctx, nonce, ttl)
+	return r.public(ctx, operation, func(o *observation) error {
+		c, err := r.presenting(ctx, o, nonce, ttl)
 		if err != nil {
 			return err
 		}

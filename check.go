@@ -33,6 +33,7 @@ func (r *Repository) Check(ctx context.Context, nonce string, ttl time.Duration)
 
 func (r *Repository) check(conn session.Conn, c *call) (outcome, err error) {
 	c.at = r.now()
+	c.seen.sends(1)
 	v, found, err := r.look(conn, c.nonce, c.at, c.ttl)
 	if !found {
 		return ErrUnknown, err

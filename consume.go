@@ -74,6 +74,7 @@ func (r *Repository) spend(conn session.Conn, c *call) (outcome, err error) {
 // row turns out to need it.
 func (r *Repository) spendBy(conn session.Conn, c *call, sql string) (outcome, err error) {
 	c.at = r.now()
+	c.seen.sends(1)
 	rows, err := conn.Exec(sql, r.judging(c.at, c.ttl, "nonce", c.nonce))
 	switch {
 	case err != nil:

@@ -130,3 +130,24 @@ func ExampleWithGroupCommit() {
 	// Output:
 	// 50 accepted
 }
+
+// An application counts what becomes of its nonces. Package dpopotel has an
+// observer that records OpenTelemetry metrics.
+func ExampleWithObserver() {
+	nonces, remove := exampleRepository(dpopnonce.WithObserver(func(_ context.Context, e dpopnonce.Event) {
+		fmt.Println(e.Operation, e.Outcome)
+	}))
+	defer remove()
+	ctx := context.Background()
+
+	nonce, err := nonces.Issue(ctx, dpopnonce.DefaultTTL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_ = nonces.Consume(ctx, nonce, dpopnonce.DefaultTTL)
+	_ = nonces.Consume(ctx, "never-issued", dpopnonce.DefaultTTL)
+	// Output:
+	// issue ok
+	// consume ok
+	// consume unknown
+}

@@ -74,20 +74,29 @@ func (r *Repository) issueAll(ctx context.Context, calls []*call) error {
 	if err != nil {
 		return err
 	}
-	err = r.share(ctx, func(conn session.Conn) error { return r.insertAll(conn, rows) })
+	err = r.share(ctx, calls, func(conn session.Conn) error { return r.insertAll(conn, rows) })
 	for i, c := range calls {
 		c.next, c.Outcome = rows[i].Nonce, nil
 	}
 	return err
 }
 
-// share runs what serves many callers: one statement, or the steps of a
-// transaction.
-func (r *Repository) share(ctx context.Context, fn func(session.Conn) error) error {
+// share runs what serves calls: one statement, or the steps of a transaction.
+func (r *Repository) share(ctx context.Context, calls []*call, fn func(session.Conn) error) error {
+	do := r.session.Do
 	if r.sql.Shared.Steps != nil {
-		return r.session.Transaction(ctx, fn)
+		do = r.session.Transaction
 	}
-	return r.session.Do(ctx, fn)
+	repeated, err := do(ctx, func(conn session.Conn) error {
+		for _, c := range calls {
+			c.seen.sends(len(calls))
+		}
+		return fn(conn)
+	})
+	for _, c := range calls {
+		c.seen.repeats(repeated)
+	}
+	return err
 }
 
 // mintAll returns a new row for each call.

@@ -22,7 +22,7 @@ import (
 // written, and a caller's transaction stays usable. Any other error is the
 // database's; the row may or may not be there.
 func (r *Repository) Insert(ctx context.Context, c Changeset) (row DPoPNonce, err error) {
-	err = r.public("insert", func() error {
+	err = r.public(ctx, "insert", func(o *observation) error {
 		if err := c.Err(); err != nil {
 			return err
 		}
@@ -44,10 +44,12 @@ func (r *Repository) Insert(ctx context.Context, c Changeset) (row DPoPNonce, er
 			}
 		}
 		inserted := false
-		err := r.session.Do(ctx, func(conn session.Conn) (err error) {
+		repeated, err := r.session.Do(ctx, func(conn session.Conn) (err error) {
+			o.sends(1)
 			inserted, err = r.insert(conn, r.sql.Insert, &row, newID)
 			return err
 		})
+		o.repeats(repeated)
 		if err == nil && !inserted {
 			return &ValidationError{Errors: []FieldError{errFieldTaken}}
 		}

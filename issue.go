@@ -25,15 +25,15 @@ import (
 // years 1 to 9999 is a *ValidationError, and no statement is sent. Any other
 // error is a failure of the server, and no nonce was handed out; call again.
 func (r *Repository) Issue(ctx context.Context, ttl time.Duration) (nonce string, err error) {
-	err = r.public("issue", func() (err error) {
-		nonce, err = r.issue(ctx, ttl)
+	err = r.public(ctx, "issue", func(o *observation) (err error) {
+		nonce, err = r.issue(ctx, o, ttl)
 		return err
 	})
 	return nonce, err
 }
 
-func (r *Repository) issue(ctx context.Context, ttl time.Duration) (nonce string, err error) {
-	c, err := r.newCall(ctx, ttl)
+func (r *Repository) issue(ctx context.Context, o *observation, ttl time.Duration) (nonce string, err error) {
+	c, err := r.newCall(ctx, o, ttl)
 	switch {
 	case err != nil:
 		return "", err
@@ -63,6 +63,7 @@ func (r *Repository) store(conn session.Conn, c *call) (outcome, err error) {
 		if err != nil {
 			return nil, err
 		}
+		c.seen.sends(1)
 		inserted, err := r.insert(conn, insert, &row, true)
 		if err != nil {
 			return nil, err

@@ -20,27 +20,30 @@ func (r *Repository) Schema() []string { return append([]string(nil), r.sql.Sche
 // Inside a transaction Migrate is an error. Any other error is the database's;
 // run it again.
 func (r *Repository) Migrate(ctx context.Context) error {
-	return r.public("migrate", func() error {
-		if r.err != nil {
-			return r.err
-		}
-		if r.inTx {
-			return errTransaction
-		}
-		return r.session.DDL(ctx, func(conn session.Conn) error {
-			// PostgreSQL locks the table before it sees that an index exists: a node
-			// that starts would wait behind every open transaction, and hold up all
-			// others. What GORM does not find, as in an attached SQLite database, the
-			// DDL looks for.
-			if conn.Has(r.table.NonceIndex(), r.table.ExpiresAtIndex()) {
-				return nil
-			}
-			for _, ddl := range r.sql.Schema {
-				if err := conn.DDL(ddl); err != nil {
-					return err
-				}
-			}
+	return r.failure("migrate", r.migrate(ctx))
+}
+
+func (r *Repository) migrate(ctx context.Context) error {
+	if r.err != nil {
+		return r.err
+	}
+	if r.inTx {
+		return errTransaction
+	}
+	_, err := r.session.DDL(ctx, func(conn session.Conn) error {
+		// PostgreSQL locks the table before it sees that an index exists: a node
+		// that starts would wait behind every open transaction, and hold up all
+		// others. What GORM does not find, as in an attached SQLite database, the
+		// DDL looks for.
+		if conn.Has(r.table.NonceIndex(), r.table.ExpiresAtIndex()) {
 			return nil
-		})
+		}
+		for _, ddl := range r.sql.Schema {
+			if err := conn.DDL(ddl); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+	return err
 }

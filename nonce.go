@@ -43,3 +43,16 @@ func newNonce(now time.Time) (string, error) {
 	}
 	return sortable.EncodeToString(b[:]), nil
 }
+
+// mintedAt returns the time in a nonce of newNonce, and the zero one for any
+// other. Those that begin with another character are from after 2109, or from
+// another program.
+func mintedAt(nonce string) time.Time {
+	b, err := sortable.DecodeString(nonce)
+	if err != nil || len(b) != 6+27 || nonce[0] != '-' {
+		return time.Time{}
+	}
+	var ms [8]byte
+	copy(ms[2:], b)
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(ms[:])))
+}

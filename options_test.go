@@ -25,6 +25,7 @@ func TestNewRepositoryRefusesBadArguments(t *testing.T) {
 		"nil clock":            {db, []dpopnonce.Option{dpopnonce.WithClock(nil)}},
 		"sweep batch of 0":     {db, []dpopnonce.Option{dpopnonce.WithSweepBatch(0)}},
 		"negative sweep batch": {db, []dpopnonce.Option{dpopnonce.WithSweepBatch(-1)}},
+		"nil observer":         {db, []dpopnonce.Option{dpopnonce.WithObserver(nil)}},
 		"empty table":          {db, []dpopnonce.Option{dpopnonce.WithTable("")}},
 		"table with a quote":   {db, []dpopnonce.Option{dpopnonce.WithTable(`a"b`)}},
 		"table with a value":   {db, []dpopnonce.Option{dpopnonce.WithTable("a@now")}},

@@ -1,6 +1,7 @@
 package dpopnonce
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -45,6 +46,7 @@ type Repository struct {
 	sealer *Sealer // opens sealed nonces; nil for none
 	seals  bool    // and issues them
 
+	observe     func(context.Context, Event) // nil for none
 	groupCommit bool
 	queues      queues
 }

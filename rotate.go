@@ -25,12 +25,12 @@ import (
 // unused nonce that nobody was given. Nowhere does a failure to store the
 // successor spend nonce.
 func (r *Repository) Rotate(ctx context.Context, nonce string, ttl time.Duration) (next string, err error) {
-	err = r.public("rotate", func() error {
-		c, err := r.presenting(ctx, nonce, ttl)
+	err = r.public(ctx, "rotate", func(o *observation) error {
+		c, err := r.presenting(ctx, o, nonce, ttl)
 		switch {
 		case err != nil: // without a statement
 		case r.seals, c.entry != nil:
-			if c.next, err = r.issue(ctx, ttl); err == nil {
+			if c.next, err = r.issue(ctx, o, ttl); err == nil {
 				err = r.consumeOnce(c)
 			}
 		default:
@@ -44,7 +44,7 @@ func (r *Repository) Rotate(ctx context.Context, nonce string, ttl time.Duration
 		}
 		// No statement was sent, or the successor was in the table already.
 		var failed error
-		if next, failed = r.issue(ctx, ttl); failed != nil {
+		if next, failed = r.issue(ctx, o, ttl); failed != nil {
 			return failed
 		}
 		return err
@@ -83,6 +83,7 @@ func (r *Repository) rotateByOne(conn session.Conn, c *call) (outcome, err error
 		return nil, err
 	}
 	c.at, c.next = row.IssuedAt, ""
+	c.seen.sends(1)
 	rows, err := conn.Exec(r.sql.Rotate, r.judging(c.at, c.ttl, "nonce", c.nonce, "next", row.Nonce, "id", row.ID.String(),
 		"issued_at", r.bind(row.IssuedAt), "expires_at", r.bind(row.ExpiresAt)))
 	if err != nil {

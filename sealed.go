@@ -49,6 +49,7 @@ func (r *Repository) unseal(c *call) error {
 	if !opened {
 		return ErrUnknown
 	}
+	c.seen.opens(issued)
 	c.entry = &entry{
 		row:   DPoPNonce{Nonce: c.nonce, IssuedAt: issued, ExpiresAt: expires.Add(Tolerance)},
 		taken: ErrUsed,
@@ -68,6 +69,7 @@ func (r *Repository) seal(c *call) error {
 
 // checkSealed judges a sealed nonce, which is used where its row is in the table.
 func (r *Repository) checkSealed(conn session.Conn, c *call) (outcome, err error) {
+	c.seen.sends(1)
 	_, found, err := r.look(conn, c.nonce, r.now(), c.ttl)
 	if found {
 		return ErrUsed, err

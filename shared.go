@@ -27,7 +27,7 @@ func (r *Repository) spendAll(ctx context.Context, calls []*call, rows []DPoPNon
 	if r.sql.Shared.Steps != nil {
 		strategy = r.bySteps
 	}
-	err := r.share(ctx, func(conn session.Conn) (err error) {
+	err := r.share(ctx, calls, func(conn session.Conn) (err error) {
 		at, all = r.now(), make(map[string]error, len(nonces))
 		for _, nonce := range nonces {
 			all[nonce] = ErrUnknown // unless the statement finds it

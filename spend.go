@@ -32,7 +32,7 @@ import (
 // Call it last, when nothing else can refuse the request. In a transaction, by
 // [Repository.WithTx], a rollback gives the proof back.
 func (r *Repository) Spend(ctx context.Context, id string, until time.Time) error {
-	return r.public("spend", func() error {
+	return r.public(ctx, "spend", func(o *observation) error {
 		e, err := newProof(id, until)
 		if err != nil {
 			return err
@@ -46,7 +46,7 @@ func (r *Repository) Spend(ctx context.Context, id string, until time.Time) erro
 		if ctx == nil {
 			return errNilContext
 		}
-		return r.accept(&call{Call: batch.Call{Context: ctx}, nonce: e.row.Nonce, entry: e})
+		return r.accept(&call{Call: batch.Call{Context: ctx}, nonce: e.row.Nonce, entry: e, seen: o})
 	})
 }
 
@@ -111,6 +111,7 @@ func (r *Repository) acceptAlone(conn session.Conn, c *call) (outcome, err error
 	if err != nil {
 		return nil, err
 	}
+	c.seen.sends(1)
 	inserted, err := r.insert(conn, r.sql.Insert, &row, !r.sql.NonceIDs)
 	if err == nil && !inserted {
 		outcome = c.entry.taken

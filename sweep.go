@@ -20,7 +20,7 @@ import (
 // returns what it deleted so far and an error that wraps ctx's; after any other
 // error as well, what was deleted stays deleted.
 func (r *Repository) Sweep(ctx context.Context) (deleted int64, err error) {
-	err = r.public("sweep", func() error {
+	err = r.public(ctx, "sweep", func(o *observation) error {
 		if r.err != nil {
 			return r.err
 		}
@@ -29,10 +29,12 @@ func (r *Repository) Sweep(ctx context.Context) (deleted int64, err error) {
 			sql = r.sql.SweepView
 		}
 		for batch := int64(r.sweepBatch); batch >= int64(r.sweepBatch); {
-			err := r.session.Do(ctx, func(conn session.Conn) (err error) {
+			repeated, err := r.session.Do(ctx, func(conn session.Conn) (err error) {
+				o.sends(1)
 				batch, err = conn.Exec(sql, session.Values{"now", r.bind(r.now()), "limit", r.sweepBatch})
 				return err
 			})
+			o.repeats(repeated)
 			if err != nil {
 				fault, _ := r.dialect.Fault(err)
 				if fault != dialects.NotATable || sql == r.sql.SweepView || r.sql.SweepView == "" {
@@ -42,6 +44,7 @@ func (r *Repository) Sweep(ctx context.Context) (deleted int64, err error) {
 				continue
 			}
 			deleted += batch
+			o.deletes(batch)
 		}
 		return nil
 	})

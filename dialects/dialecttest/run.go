@@ -64,6 +64,8 @@ func Run(t *testing.T, open func(testing.TB) *gorm.DB, opts ...dpopnonce.Option)
 		{"Session", sessionCases},
 		{"Secrets", secretCases},
 		{"Sweep", sweepCases},
+		{"Events", eventCases},
+		{"EventOutcomes", eventOutcomeCases},
 		{"Migrate", migrateCases},
 	} {
 		t.Run(group.name, func(t *testing.T) {

@@ -21,8 +21,9 @@ const (
 
 // Do runs fn, each statement by itself, and runs it again where the database
 // says that nothing happened: in a transaction then, of a level that cannot fail
-// to serialize. In a caller's transaction nothing is repeated.
-func (s *Session) Do(ctx context.Context, fn func(Conn) error) error {
+// to serialize. In a caller's transaction nothing is repeated. It returns how
+// often it did so, what the session refused as it was aside.
+func (s *Session) Do(ctx context.Context, fn func(Conn) error) (repeated int, err error) {
 	return s.repeat(ctx, fn, false, true)
 }
 
@@ -39,36 +40,37 @@ func isRepeated(fault dialects.Fault) bool {
 // must be its last statement: in a Galera cluster, MariaDB may roll a
 // transaction back without an error if a statement is prepared next. What
 // follows is then a transaction of its own, and COMMIT succeeds.
-func (s *Session) Transaction(ctx context.Context, fn func(Conn) error) error {
+func (s *Session) Transaction(ctx context.Context, fn func(Conn) error) (repeated int, err error) {
 	return s.repeat(ctx, fn, true, true)
 }
 
 // DDL is Do without a transaction. Other nodes may run the same at once, which
 // databases find out late.
-func (s *Session) DDL(ctx context.Context, fn func(Conn) error) error {
+func (s *Session) DDL(ctx context.Context, fn func(Conn) error) (repeated int, err error) {
 	return s.repeat(ctx, fn, false, false)
 }
 
 // repeat runs fn, the first time and again, in a transaction or not.
-func (s *Session) repeat(ctx context.Context, fn func(Conn) error, first, again bool) error {
+func (s *Session) repeat(ctx context.Context, fn func(Conn) error, first, again bool) (repeated int, err error) {
 	// GORM's prepared statements pass the error of a context to all that wait for
 	// the same statement: one that has ended must not reach them.
-	err := ctx.Err()
+	err = ctx.Err()
 	var done repetitions
 	for inTransaction := first; err == nil || s.again(ctx, err, &done); inTransaction = again {
+		repeated = done.all - done.refused
 		if inTransaction {
 			err = s.transaction(ctx, done.level(s.isolation), fn)
 		} else {
 			err = s.plain(ctx, fn)
 		}
 		if err == nil {
-			return nil
+			return repeated, nil
 		}
 	}
 	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
 		err = &endedError{ended, err} // whatever the driver made of it
 	}
-	return err
+	return repeated, err
 }
 
 // endedError is the end of a context, and the error of the statement it ended.

@@ -51,7 +51,7 @@ func TestTurnIsGivenBack(t *testing.T) {
 		"Goexit": runtime.Goexit,
 		"error":  func() {}, // there is no table
 	} {
-		for way, do := range map[string]func(context.Context, func(Conn) error) error{"statement": s.Do, "transaction": s.Transaction, "DDL": s.DDL} {
+		for way, do := range map[string]func(context.Context, func(Conn) error) (int, error){"statement": s.Do, "transaction": s.Transaction, "DDL": s.DDL} {
 			act = func() {
 				if lines.of[pool] == nil {
 					t.Errorf("%s, %s: no turn was taken", name, way)
@@ -62,7 +62,7 @@ func TestTurnIsGivenBack(t *testing.T) {
 			go func() {
 				defer close(done)
 				defer func() { _ = recover() }()
-				_ = do(ctx, func(c Conn) error {
+				_, _ = do(ctx, func(c Conn) error {
 					if way == "DDL" {
 						return c.DDL("DROP TABLE t")
 					}
