@@ -68,6 +68,27 @@ func ExampleRepository_Sweep() {
 	// 3 <nil>
 }
 
+// A health check tells whether anybody sweeps.
+func ExampleRepository_SweepLag() {
+	now := time.Now()
+	nonces, remove := exampleRepository(dpopnonce.WithClock(func() time.Time { return now }))
+	defer remove()
+	ctx := context.Background()
+
+	if _, err := nonces.Issue(ctx, time.Minute); err != nil {
+		log.Fatal(err)
+	}
+	now = now.Add(time.Hour)
+	fmt.Println(nonces.SweepLag(ctx))
+	if _, err := nonces.Sweep(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(nonces.SweepLag(ctx))
+	// Output:
+	// 59m0s <nil>
+	// 0s <nil>
+}
+
 // SweepEvery runs until its context ends, on as many nodes as you like.
 func ExampleRepository_SweepEvery() {
 	nonces, remove := exampleRepository()

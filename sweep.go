@@ -2,8 +2,10 @@ package dpopnonce
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand"
 	"time"
 
@@ -49,6 +51,32 @@ func (r *Repository) Sweep(ctx context.Context) (deleted int64, err error) {
 		return nil
 	})
 	return deleted, err
+}
+
+// SweepLag returns for how long the row has been expired that expired first, 0 if
+// none is there: where nobody sweeps, it grows. Expect up to two intervals of
+// SweepEvery, and rows that another transaction holds to stay longer.
+//
+// It is one look into the index on expires_at, on the primary. An error is the
+// database's.
+func (r *Repository) SweepLag(ctx context.Context) (time.Duration, error) {
+	lag, err := r.sweepLag(ctx)
+	return lag, r.failure("sweep lag", err)
+}
+
+func (r *Repository) sweepLag(ctx context.Context) (time.Duration, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	var seconds sql.NullInt64
+	_, err := r.session.Do(ctx, func(conn session.Conn) error {
+		_, err := conn.Row(r.sql.SweepLag, session.Values{"now", r.bind(r.now())}, &seconds)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return time.Duration(min(seconds.Int64, math.MaxInt64/int64(time.Second))) * time.Second, nil
 }
 
 // SweepEvery sweeps until ctx ends and returns ctx's error: run it on a

@@ -71,6 +71,11 @@ func (mysql) SQL() SQL {
 			) AS expired
 			STRAIGHT_JOIN {table} FORCE INDEX (PRIMARY) ON {table}.id = expired.id`,
 
+		SweepLag: `
+			SELECT CEIL(TIMESTAMPDIFF(MICROSECOND, expires_at, @now) / 1000000)
+			FROM {table} WHERE expires_at < @now AND ` + committed + `
+			ORDER BY expires_at LIMIT 1`,
+
 		// A table without its unique index refuses a second acceptance by this.
 		NonceIDs: true,
 

@@ -67,6 +67,12 @@ func (postgres) SQL() SQL {
 			WHERE ctid = ANY (ARRAY(SELECT ctid FROM expired))
 				AND (tableoid, ctid) IN (SELECT tableoid, ctid FROM expired)`,
 
+		// The difference of instants is of the same kind of column on both sides; an
+		// infinite one would be an error.
+		SweepLag: `
+			SELECT ceil(extract(epoch FROM @now - greatest(expires_at, '0001-01-01')))::bigint
+			FROM {table} WHERE expires_at < @now ORDER BY expires_at LIMIT 1`,
+
 		SweepView: `
 			DELETE FROM {table}
 			WHERE id = ANY (ARRAY(

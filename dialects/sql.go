@@ -49,6 +49,11 @@ type SQL struct {
 	// over rows that another transaction holds, where rows are locked.
 	Sweep string
 
+	// SweepLag returns for how many seconds before @now the row has been expired
+	// that expired first, by one look into the index on expires_at. If none has
+	// expired before @now, it returns NULL or no row.
+	SweepLag string
+
 	// The rest is optional.
 
 	// Fresh is the rule of time in the database's own words. It may be NULL, for

@@ -60,8 +60,19 @@ func (sqlite) SQL() SQL {
 				WHERE expires_at < @now AND ` + past + `
 				UNION ALL
 				SELECT id FROM {table}
-				WHERE expires_at >= date(@now) || 'T' AND expires_at < replace(datetime(@now), ' ', 'T') AND ` + past + `
+				WHERE ` + earlierToday + ` AND ` + past + `
 				LIMIT @limit)`,
+
+		// Of each of the two, the first by text.
+		SweepLag: `
+			SELECT strftime('%s', @now) - strftime('%s', min(ended)) FROM (
+				SELECT * FROM (
+					SELECT ` + ended + ` AS ended FROM {table}
+					WHERE expires_at < @now AND ` + past + ` ORDER BY expires_at LIMIT 1)
+				UNION ALL
+				SELECT * FROM (
+					SELECT ` + ended + ` FROM {table}
+					WHERE ` + earlierToday + ` AND ` + past + ` ORDER BY expires_at LIMIT 1))`,
 
 		// Text in the form of Instant compares as the instants do.
 		Fresh: `CASE WHEN expires_at || issued_at LIKE '` + ownForm + ownForm + `' THEN ` + fresh + ` END`,
@@ -114,7 +125,10 @@ func asJSON(values any) string {
 	return string(text)
 }
 
-const ownForm = `____-__-__ __:__:__+00:00`
+const (
+	ownForm      = `____-__-__ __:__:__+00:00`
+	earlierToday = `expires_at >= date(@now) || 'T' AND expires_at < replace(datetime(@now), ' ', 'T')` // with a T
+)
 
 // A Check takes a seventh longer with readFresh in it, and twice as long where it
 // is not prepared: hence it is for foreign rows only.
@@ -123,7 +137,8 @@ var (
 		AND ` + read("issued_at") + ` BETWEEN datetime(@oldest) AND datetime(@too_new, '-1 second')`
 
 	// An instant that cannot be read is past two days after its date, in any zone.
-	past = `coalesce(` + read("expires_at") + `, datetime(substr(expires_at, 1, 10), '+2 days')) < datetime(@now)`
+	ended = `coalesce(` + read("expires_at") + `, datetime(substr(expires_at, 1, 10), '+2 days'))`
+	past  = ended + ` < datetime(@now)`
 )
 
 // read returns SQL for the instant in a column as datetime has it, in UTC and

@@ -26,6 +26,7 @@ func (s *SQL) each(do func(name string, text *string, values string, required bo
 	do("Consume", &s.Consume, "nonce "+rule, true)
 	do("Verdict", &s.Verdict, "nonce "+rule, true)
 	do("Sweep", &s.Sweep, "now limit", true)
+	do("SweepLag", &s.SweepLag, "now", true)
 	do("SweepView", &s.SweepView, "now limit", false)
 	do("InsertAsync", &s.InsertAsync, "nonce"+row, false)
 	do("Rotate", &s.Rotate, "nonce next"+row+rule, false)

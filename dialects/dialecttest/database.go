@@ -29,6 +29,7 @@ const (
 	lockThenUpdate                           // a shared transaction locks rows, and updates them last
 	otherForms                               // the dialect reads instants that other programs write
 	queryPlans                               // the suite reads the database's query plans
+	explains                                 // the suite finds an index in a query plan
 )
 
 func (a abilities) can(needed abilities) bool { return a&needed == needed }
@@ -46,6 +47,7 @@ type database struct {
 	fraction   string                        // time layout in which a UTC instant with a fraction is stored
 	forms      []string                      // time layouts in which other programs store instants
 	explain    string                        // SQL that makes a query plan of a statement
+	avoidScans string                        // SQL that makes a transaction use indexes on small tables
 	boundText  string                        // SQL that returns an instant as the driver bound it; "" if that is always UTC
 
 	neverIssued, neverLive []string // issued_at and expires_at of rows that are never fresh
@@ -64,20 +66,22 @@ var databases = map[string]database{
 			"ALTER TABLE %[1]s ALTER COLUMN nonce TYPE varchar(255) COLLATE %[1]s_ci",
 		},
 		afterwards:        "DROP COLLATION %[1]s_ci",
-		dialect:           oneStatementRotate | otherForms,
+		dialect:           oneStatementRotate | otherForms | explains,
 		schema:            newSchema,
 		fraction:          "2006-01-02 15:04:05.00+00",
 		forms:             []string{"2006-01-02T15:04:05Z07:00", "2006-01-02 15:04:05.999999-07:00"},
 		neverIssued:       []string{"infinity", "-infinity", "0001-01-01 00:00:00+00 BC", "10000-01-01 00:00:00+00"},
 		neverLive:         []string{"-infinity", "0001-01-01 00:00:00+00 BC"},
 		unending:          "infinity",
+		explain:           "EXPLAIN ",
+		avoidScans:        "SET LOCAL enable_seqscan = off",
 		setLockTimeout:    "SET LOCAL lock_timeout = '10ms'",
 		lockTimeoutCode:   "55P03",
 		serializationCode: "40001",
 	},
 	"sqlite": {
 		abilities: collations | storedFractions | schemas | insertNeedsIndex,
-		dialect:   otherForms | queryPlans,
+		dialect:   otherForms | queryPlans | explains,
 		ignoreCase: []string{
 			"DROP TABLE %[1]s",
 			`CREATE TABLE %[1]s (id TEXT PRIMARY KEY, nonce TEXT NOT NULL COLLATE NOCASE,
@@ -98,7 +102,8 @@ var databases = map[string]database{
 	},
 	"mysql": {
 		abilities: rowLocks | collations | storedFractions | schemas | lockThenUpdate,
-		dialect:   otherForms,
+		dialect:   otherForms | explains,
+		explain:   "EXPLAIN ",
 		dropIndex: "DROP INDEX %s ON %s",
 		ignoreCase: []string{
 			"ALTER TABLE %[1]s MODIFY nonce varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL",

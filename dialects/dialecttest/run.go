@@ -64,8 +64,10 @@ func Run(t *testing.T, open func(testing.TB) *gorm.DB, opts ...dpopnonce.Option)
 		{"Session", sessionCases},
 		{"Secrets", secretCases},
 		{"Sweep", sweepCases},
+		{"SweepLag", sweepLagCases},
 		{"Events", eventCases},
 		{"EventOutcomes", eventOutcomeCases},
+		{"EventShare", eventShareCases},
 		{"Migrate", migrateCases},
 	} {
 		t.Run(group.name, func(t *testing.T) {

@@ -43,6 +43,9 @@ func (strict) SQL() dialects.SQL {
 			WHERE nonce = @nonce COLLATE BINARY AND used_at IS NULL AND {fresh}`,
 		Verdict: `SELECT used_at IS NOT NULL, {fresh}, id FROM {table} WHERE nonce = @nonce COLLATE BINARY`,
 		Sweep:   `DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE expires_at < @now LIMIT @limit)`,
+		SweepLag: `
+			SELECT strftime('%s', @now) - strftime('%s', expires_at) FROM {table}
+			WHERE expires_at < @now ORDER BY expires_at LIMIT 1`,
 	}
 }
 
