@@ -22,4 +22,6 @@
 // dpopnonce.Event has them, and error.type where the outcome is "error": an
 // SQLSTATE, a MySQL error number, "timeout" or "_OTHER".
 //
+// Beside this file, dashboard.json is a dashboard for Grafana, and alerts.yaml
+// has alert rules for Prometheus: docs/operations.md says what to do about them.
 package dpopotel

@@ -98,8 +98,10 @@ func TestMetricsHaveNamesUnitsAttributesAndBoundaries(t *testing.T) {
 		"dpopnonce.statement.callers": {"{call}", []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}, []point{
 			{"dpopnonce.operation=consume,node=a", 2, 32}, {"dpopnonce.operation=sweep,node=a", 1, 1},
 		}},
-		"dpopnonce.operation.repetitions": {"{repetition}", nil, []point{{"dpopnonce.operation=consume,node=a", 1, 2}}},
-		"dpopnonce.sweep.rows":            {"{row}", nil, []point{{"node=a", 1, 1000}}},
+		"dpopnonce.operation.repetitions": {"{repetition}", nil, []point{
+			{"dpopnonce.operation=consume,node=a", 1, 2}, {"dpopnonce.operation=sweep,node=a", 1, 0}, {"dpopnonce.operation=issue,node=a", 1, 0},
+		}},
+		"dpopnonce.sweep.rows": {"{row}", nil, []point{{"node=a", 1, 1000}}},
 	} {
 		m, ok := got[name]
 		all, bounds := points(m)

@@ -80,9 +80,7 @@ func (i instruments) record(ctx context.Context, e dpopnonce.Event, attrs []attr
 	if e.Shared > 0 {
 		i.callers.Record(ctx, int64(e.Shared), with(operation))
 	}
-	if e.Repeated > 0 {
-		i.repetitions.Add(ctx, int64(e.Repeated), with(operation))
-	}
+	i.repetitions.Add(ctx, int64(e.Repeated), with(operation)) // 0 as well: rates need a beginning
 	if e.Operation == "sweep" {
 		i.deleted.Add(ctx, e.Rows, with())
 	}

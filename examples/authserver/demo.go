@@ -30,13 +30,16 @@ func runDemo(ctx context.Context, c config) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	c.addr, c.file = "127.0.0.1:0", filepath.Join(dir, "authserver.db")
+	c.addr, c.file, c.metrics = "127.0.0.1:0", filepath.Join(dir, "authserver.db"), true
 	return serveAnd(ctx, c, demoLog(), func(ctx context.Context, issuer string) error {
 		client, err := newClient(c, issuer)
 		if err != nil {
 			return err
 		}
-		return client.story(ctx)
+		if err := client.story(ctx); err != nil {
+			return err
+		}
+		return printMetrics(ctx, issuer)
 	})
 }
 

@@ -23,13 +23,18 @@ func newHandler(c config, s *store, log *slog.Logger) http.Handler {
 		return as.authenticate(check, as.verify(as.guard.AuthorizationServer(endpoint)))
 	}
 	mux := http.NewServeMux()
-	for pattern, handler := range map[string]http.Handler{
+	handlers := map[string]http.Handler{
+		"GET /healthz": http.HandlerFunc(s.health),
 		"GET /.well-known/oauth-authorization-server": http.HandlerFunc(as.metadata),
 		"GET /authorize": http.HandlerFunc(as.authorize),
 		"POST /par":      guarded(as.checkPushed, as.push),
 		"POST /token":    guarded(checkGrant, as.token),
 		"GET /resource":  rs.authenticate(rsGuard.ResourceServer(http.HandlerFunc(rs.resource))), // and HEAD
-	} {
+	}
+	if s.metrics != nil { // in production, where clients do not reach it
+		handlers["GET /metrics"] = s.metrics.handler
+	}
+	for pattern, handler := range handlers {
 		mux.Handle(pattern, handler)
 		method, path, _ := strings.Cut(pattern, " ")
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { // any other method

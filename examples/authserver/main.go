@@ -1,11 +1,12 @@
 // Command authserver is an OAuth authorization server and a resource server in
 // one process and on one origin. Both require DPoP nonces. It has /token for
 // client credentials and authorization codes, /par for pushed authorization
-// requests, /authorize, which asks nobody, and /resource.
+// requests, /authorize, which asks nobody, /resource, and /healthz.
 //
 //	authserver                       # on 127.0.0.1:8080, with SQLite
 //	authserver -dsn postgres://...   # one of several nodes on one database
 //	authserver -demo                 # with a client that runs the flow
+//	authserver -metrics              # with /metrics, for Prometheus
 //	authserver -page                 # with a page on which to watch the flow
 package main
 
@@ -42,6 +43,7 @@ func main() {
 	c.policy = dpophttp.Window
 	flag.Func("policy", policyHelp, c.setPolicy)
 	flag.BoolVar(&c.proofs, "proofs", true, proofsHelp)
+	flag.BoolVar(&c.metrics, "metrics", false, "serve metrics for Prometheus at /metrics")
 	demo := flag.Bool("demo", false, "run a client through the flow on a new database, print each exchange, and exit")
 	page := flag.Bool("page", false, "serve a page on which to watch the flow, at the address, and servers for it under both policies, on new SQLite files")
 	flag.Parse()
@@ -79,6 +81,7 @@ type config struct {
 	ttl, ahead             time.Duration
 	policy                 dpophttp.Policy
 	proofs, bearer         bool
+	metrics                bool
 }
 
 func (c *config) setPolicy(name string) error {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/attesto/dpopnonce"
+	"github.com/attesto/dpopnonce/dpopotel"
 	"github.com/go-jose/go-jose/v4"
 	"gorm.io/driver/postgres"
 	"gorm.io/driver/sqlite"
@@ -24,6 +25,9 @@ type store struct {
 	key    jose.JSONWebKey // signs access tokens
 	sealer *dpopnonce.Sealer
 	nonces *dpopnonce.Repository // of both roles, and of proofs
+
+	metrics *metrics
+	log     *slog.Logger
 }
 
 func openStore(ctx context.Context, c config, log *slog.Logger) (s *store, err error) {
@@ -34,7 +38,7 @@ func openStore(ctx context.Context, c config, log *slog.Logger) (s *store, err e
 	if c.dsn != "" {
 		dialector, connections = postgres.Open(c.dsn), 20
 	}
-	s = &store{}
+	s = &store{log: log}
 	s.db, err = gorm.Open(dialector, &gorm.Config{
 		Logger: logger.NewSlogLogger(log, logger.Config{LogLevel: logger.Warn, SlowThreshold: time.Second, ParameterizedQueries: true}),
 	})
@@ -45,7 +49,7 @@ func openStore(ctx context.Context, c config, log *slog.Logger) (s *store, err e
 	if err == nil {
 		pool.SetMaxOpenConns(connections)
 		pool.SetMaxIdleConns(connections)
-		err = s.migrate(ctx, c.now)
+		err = s.migrate(ctx, c)
 	}
 	if err != nil {
 		s.close()
@@ -54,23 +58,40 @@ func openStore(ctx context.Context, c config, log *slog.Logger) (s *store, err e
 	return s, nil
 }
 
-func (s *store) migrate(ctx context.Context, clock func() time.Time) error {
+func (s *store) migrate(ctx context.Context, c config) error {
 	if err := s.db.WithContext(ctx).AutoMigrate(&grant{}, &secret{}); err != nil {
 		return err
 	}
-	if err := s.loadSecrets(ctx, clock); err != nil {
+	if err := s.loadSecrets(ctx, c.now); err != nil {
 		return err
 	}
-	nonces, err := dpopnonce.NewRepository(s.db,
-		dpopnonce.WithSealer(s.sealer), dpopnonce.WithClock(clock), dpopnonce.WithGroupCommit())
+	options := []dpopnonce.Option{dpopnonce.WithSealer(s.sealer), dpopnonce.WithClock(c.now), dpopnonce.WithGroupCommit()}
+	if c.metrics {
+		var err error
+		if s.metrics, err = newMetrics(); err != nil {
+			return err
+		}
+		observe, err := s.metrics.observe()
+		if err != nil {
+			return err
+		}
+		options = append(options, observe)
+	}
+	nonces, err := dpopnonce.NewRepository(s.db, options...)
 	if err != nil {
 		return err
 	}
 	s.nonces = nonces
+	if s.metrics != nil {
+		if _, err := dpopotel.SweepLag(s.metrics.provider, nonces); err != nil {
+			return err
+		}
+	}
 	return nonces.Migrate(ctx)
 }
 
 func (s *store) close() {
+	s.metrics.close()
 	if pool, err := s.db.DB(); err == nil {
 		_ = pool.Close()
 	}
