@@ -167,7 +167,7 @@ func sharedOrder(t *testing.T, e *env, w way) {
 			most.Store(n)
 		}
 	})
-	wantAll(t, crowd(t, e.db, len(all), func(i int) error { return w.present(alone, w.Repository, all[i]) }), nil)
+	wantAll(t, crowd(t, e.db, len(all), func(ctx context.Context, i int) error { return w.present(ctx, w.Repository, all[i]) }), nil)
 	if most.Load() < 4 {
 		t.Fatalf("%d in one statement", most.Load())
 	}

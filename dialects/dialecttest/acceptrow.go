@@ -1,6 +1,7 @@
 package dialecttest
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -46,7 +47,7 @@ func sharedRowColumns(t *testing.T, e *env, w way) {
 	shared := e.sharedINSERTs(t)
 	e.clock.Set(noon.Add(10*time.Second + 7))
 	wantIs(t, w.present(alone, w.Repository, all[0]), nil)
-	wantAll(t, crowd(t, e.db, len(all)-1, func(i int) error { return w.present(alone, w.Repository, all[1+i]) }), nil)
+	wantAll(t, crowd(t, e.db, len(all)-1, func(ctx context.Context, i int) error { return w.present(ctx, w.Repository, all[1+i]) }), nil)
 	e.wantRows(t, w, len(all))
 	if shared() == 0 {
 		t.Fatal("no INSERT was shared")
@@ -155,7 +156,7 @@ func sharedStall(t *testing.T, e *env, w way) {
 		wantIs(t, w.present(ctx, w.Repository, what), nil)
 	}
 	swept := e.sweptMeanwhile(t, true)
-	for _, err := range crowd(t, e.db, 2*len(all), func(i int) error { return w.present(alone, w.Repository, all[i/2]) }) {
+	for _, err := range crowd(t, e.db, 2*len(all), func(ctx context.Context, i int) error { return w.present(ctx, w.Repository, all[i/2]) }) {
 		if err != dpopnonce.ErrExpired {
 			wantIs(t, err, w.again) // before the sweep
 		}

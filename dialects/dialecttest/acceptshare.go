@@ -48,7 +48,8 @@ func heldInBatch(waiting bool) func(*testing.T, *env, way) {
 		}
 		var called, left atomic.Int64
 		left.Store(int64(len(others)))
-		for i, err := range crowd(t, e.db, len(others)*9/8, func(i int) error {
+		for i, err := range crowd(t, e.db, len(others)*9/8, func(ctx context.Context, i int) error {
+			ctx.Done() // has arrived
 			if i >= len(others) {
 				for called.Load() < int64(len(others)/2) { // more than go alone
 					runtime.Gosched()

@@ -18,17 +18,19 @@ var eventShareCases = []testCase{
 }
 
 // sharing are the operations that share statements, as crowds of n make them.
-func (e *env) sharing(t *testing.T, opts ...dpopnonce.Option) map[string]func(i int) error {
+func (e *env) sharing(t *testing.T, opts ...dpopnonce.Option) map[string]func(ctx context.Context, i int) error {
 	t.Helper()
 	opts = append(opts, dpopnonce.WithGroupCommit())
 	r, sealed := e.repository(t, e.db, opts...), e.sealed(t, opts...)
 	wantIs(t, sealed.Spend(ctx, newName(), noon.Add(life)), nil) // rows count: proofs share from now on
 	nonces := e.issueMany(t, 2*callers, life)
-	all := map[string]func(int) error{
-		"issue":   func(int) error { _, err := r.Issue(alone, life); return err },
-		"consume": func(i int) error { return consume(alone, r, nonces[i], life) },
-		"rotate":  func(i int) error { return rotate(alone, r, nonces[callers+i], life) },
-		"spend":   func(i int) error { return sealed.Spend(alone, fmt.Sprint("proof-", i), noon.Add(life)) },
+	all := map[string]func(context.Context, int) error{
+		"issue":   func(ctx context.Context, _ int) error { _, err := r.Issue(ctx, life); return err },
+		"consume": func(ctx context.Context, i int) error { return consume(ctx, r, nonces[i], life) },
+		"rotate":  func(ctx context.Context, i int) error { return rotate(ctx, r, nonces[callers+i], life) },
+		"spend": func(ctx context.Context, i int) error {
+			return sealed.Spend(ctx, fmt.Sprint("proof-", i), noon.Add(life))
+		},
 	}
 	ours := make([]string, callers)
 	for i := range ours {
@@ -36,7 +38,7 @@ func (e *env) sharing(t *testing.T, opts ...dpopnonce.Option) map[string]func(i 
 		ours[i], err = sealed.Issue(ctx, life)
 		wantIs(t, err, nil)
 	}
-	all["sealed rotate"] = func(i int) error { return rotate(alone, sealed, ours[i], life) }
+	all["sealed rotate"] = func(ctx context.Context, i int) error { return rotate(ctx, sealed, ours[i], life) }
 	return all
 }
 
@@ -116,11 +118,12 @@ func showsCancellation(t *testing.T, e *env) {
 		}
 	})
 	gaveUp := 0
-	for i, err := range crowd(t, e.db, callers, func(i int) error {
+	for i, err := range crowd(t, e.db, callers, func(ctx context.Context, i int) error {
 		if i%2 == 0 {
+			ctx.Done()
 			return r.Consume(ending, nonces[i], life)
 		}
-		return r.Consume(alone, nonces[i], life)
+		return r.Consume(ctx, nonces[i], life)
 	}) {
 		if err != nil {
 			wantIs(t, err, context.Canceled)

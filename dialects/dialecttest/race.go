@@ -1,6 +1,7 @@
 package dialecttest
 
 import (
+	"context"
 	"database/sql"
 	"runtime"
 	"sync"
@@ -35,20 +36,37 @@ func race(n int, fn func(i int) error) []error {
 	return errs
 }
 
-// crowd is race, and holds up the first statements until all have called: those
-// that can share a statement then do, also on a slow machine.
-func crowd(t *testing.T, db *gorm.DB, n int, fn func(i int) error) []error {
+// crowd is race, and holds up the first statements until all callers have come to
+// where calls wait for each other, also on a slow machine: that asks for the Done
+// of a context, and every fn has to use the one that it gets, or ask it by itself.
+func crowd(t *testing.T, db *gorm.DB, n int, fn func(ctx context.Context, i int) error) []error {
 	t.Helper()
 	var called atomic.Int64
 	watch(t, db, func(*gorm.DB) {
 		for called.Load() < int64(n) {
 			runtime.Gosched()
 		}
+		for i := called.Add(1); i < int64(n)+100_000; i = called.Add(1) { // they wait, or are about to
+			runtime.Gosched()
+		}
 	})
 	return race(n, func(i int) error {
-		called.Add(1)
-		return fn(i)
+		var once sync.Once
+		arrive := func() { once.Do(func() { called.Add(1) }) }
+		defer arrive() // a call that is refused before
+		return fn(arriving{alone, arrive}, i)
 	})
+}
+
+// arriving is a context that calls arrive where its Done is asked for.
+type arriving struct {
+	context.Context
+	arrive func()
+}
+
+func (a arriving) Done() <-chan struct{} {
+	a.arrive()
+	return a.Context.Done()
 }
 
 // connect opens a connection for every caller before a race, as far as the

@@ -99,7 +99,7 @@ func replaysShare(t *testing.T, e *env, w way) {
 			alone.Add(1)
 		}
 	})
-	for i, err := range crowd(t, e.db, 3*each, func(i int) error {
+	for i, err := range crowd(t, e.db, 3*each, func(ctx context.Context, i int) error {
 		what, ctx := used[0], context.WithValue(ctx, caller{}, i)
 		switch i % 3 {
 		case 0:

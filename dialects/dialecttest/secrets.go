@@ -1,6 +1,7 @@
 package dialecttest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"regexp"
@@ -101,7 +102,7 @@ func callsOn(t *testing.T, e *env, table, nonce string) (errs []error, log strin
 		r := e.repository(t, db, dpopnonce.WithTable(table), dpopnonce.WithGroupCommit())
 		for _, call := range presentingCalls {
 			call := call
-			errs = append(errs, crowd(t, e.db, callers/2, func(int) error { return call(r, nonce) })...)
+			errs = append(errs, crowd(t, e.db, callers/2, func(ctx context.Context, _ int) error { ctx.Done(); return call(r, nonce) })...)
 		}
 	}
 	return errs, written.text(), secrets

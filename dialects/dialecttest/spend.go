@@ -1,6 +1,7 @@
 package dialecttest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -204,7 +205,7 @@ func proofsShared(t *testing.T, e *env) {
 	wantIs(t, r.Spend(ctx, "replayed", noon.Add(time.Minute)), nil)
 	sent := statements(t, e.db)
 	const proofs = 60
-	for i, err := range crowd(t, e.db, 4*proofs, func(i int) error {
+	for i, err := range crowd(t, e.db, 4*proofs, func(ctx context.Context, i int) error {
 		switch i % 4 {
 		case 0, 1: // each twice
 			return r.Spend(ctx, fmt.Sprint("proof-", i/4), noon.Add(time.Minute))

@@ -57,7 +57,7 @@ type Limits struct {
 
 // patience is for how long what is under way holds up the others. One broken
 // connection must not stop them all.
-const patience = 20 * time.Millisecond
+const patience = 200 * time.Millisecond
 
 // A Queue is for calls of one kind. Its zero value cannot be used; a nil Queue
 // makes every call alone. It has goroutines only while calls wait.
