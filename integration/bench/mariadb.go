@@ -31,7 +31,7 @@ func openMariaDB(ctx context.Context, dsn string) (*mariadb, error) {
 	}
 	m := &mariadb{pool: pool}
 	var flush int
-	if err := pool.QueryRowContext(ctx, "SELECT version(), @@innodb_flush_log_at_trx_commit").Scan(&m.version, &flush); err != nil {
+	if err := pool.QueryRowContext(ctx, "SELECT CONCAT('MariaDB ', version()), @@innodb_flush_log_at_trx_commit").Scan(&m.version, &flush); err != nil {
 		return nil, err
 	}
 	if flush != 1 {
