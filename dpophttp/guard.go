@@ -60,7 +60,7 @@ type Guard struct {
 	// Authorization header of the scheme DPoP to the handler as it is, without a
 	// call of the store. The application then has to refuse a request without a
 	// token, and a token that is bound to a key (cnf.jkt) and comes without a
-	// proof: whoever steals one would leave the proof out.
+	// proof: a thief would leave the proof out.
 	Optional bool
 
 	// Timeout bounds all calls of the stores for one request; 5 seconds if it is

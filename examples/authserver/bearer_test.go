@@ -82,7 +82,7 @@ func TestRefusalListsBothSchemes(t *testing.T) {
 	}
 }
 
-// With -bearer, too, a code that was pushed with a proof needs its key.
+// A code that was pushed with a proof needs its key, also with -bearer.
 func TestBoundCodeGivesNoBearerToken(t *testing.T) {
 	c, _ := start(t, withBearer)
 	r := newRequest(t, c, "POST", c.tokenURL, "")

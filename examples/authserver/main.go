@@ -68,8 +68,8 @@ const (
 proof once: clients may send requests in parallel. single-use accepts each
 nonce once: a client that sends in parallel is challenged for all but one
 request, and one that retries only once can then fail (default window)`
-	proofsHelp = `under window, accept each proof once. -proofs=false remembers no proof: whoever
-sees one can send it again until its nonce expires. It is there to be compared
+	proofsHelp = `under window, accept each proof once. -proofs=false remembers no proof, and
+one that was seen can be sent again until its nonce expires. It is there to be compared
 with, and the server warns of it. It means nothing under single-use`
 )
 

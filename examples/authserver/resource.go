@@ -37,7 +37,7 @@ func (rs resourceServer) authenticate(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r) // a DPoP header beside it is the Guard's to refuse
 			return
 		}
-		if bearer { // else whoever steals the token leaves the proof away (RFC 9449 section 7.2)
+		if bearer { // else a thief of the token leaves the proof out (RFC 9449 section 7.2)
 			rs.refuse(w, r, "invalid_token", "the access token is bound to a key", errors.New("a bound token without a proof"))
 			return
 		}

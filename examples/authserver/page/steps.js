@@ -42,7 +42,7 @@ export const steps = [
     async run(client, log) {
       await send(log, async () => client.requestToken(await client.tokenProof(client.nonce)))
     },
-    told: (policy, sent) => sent.length > 1 ? expired : `A new proof, now with the nonce: accepted. The token is bound to the key, so that whoever steals it cannot use it.
+    told: (policy, sent) => sent.length > 1 ? expired : `A new proof, now with the nonce: accepted. The token is bound to the key, so that a thief cannot use it.
       ${single(policy) ? 'The nonce is spent, and the response brings the next one.' : 'The nonce stays good until it expires, and there is no need for another.'}`,
   },
   {
