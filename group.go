@@ -39,8 +39,8 @@ type queues struct {
 	alone *alone
 }
 
-// The limits that measured best at 1, 8, 32 and 128 callers: see
-// docs/performance.md.
+// The limits that measured best at 1, 8, 32 and 128 callers: docs/architecture.md
+// says what they do.
 var (
 	groupLimits  = batch.Limits{Alone: 8, Second: 32, Size: 256}
 	serialLimits = batch.Limits{Alone: 1, Size: 256}

@@ -20,13 +20,12 @@ type batch struct {
 func (q *Queue[C]) send() {
 	runtime.Gosched()
 	q.mu.Lock()
-	q.shared--
 	b, calls := q.take()
 	if b == nil {
+		q.shared--
 		q.mu.Unlock()
 		return
 	}
-	q.shared++
 	q.traveling += len(calls)
 	b.leave = q.enter(func() { q.shared--; q.traveling -= len(calls) })
 	q.start()

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"database/sql"
 	"path/filepath"
 	"testing"
 
@@ -13,15 +14,7 @@ import (
 // A statement may be given back between its look-up and its run.
 func TestClosedStatementRunsAsItIs(t *testing.T) {
 	ctx := context.Background()
-	db, err := gorm.Open(sqlite.Open(filepath.Join(t.TempDir(), "x.db")), &gorm.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool, err := db.DB()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pool.Close()
+	_, pool := openSQLite(t)
 	const text = "SELECT 1 WHERE 1 = ?"
 	p := newPrepared(pool, dialects.SQLite(), map[string]statement{"": parse("SELECT 1 WHERE 1 = @value")})
 	for run := 0; run < 2; run++ {
@@ -43,4 +36,19 @@ func TestClosedStatementRunsAsItIs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// openSQLite returns a new database and its pool.
+func openSQLite(t *testing.T) (*gorm.DB, *sql.DB) {
+	t.Helper()
+	db, err := gorm.Open(sqlite.Open(filepath.Join(t.TempDir(), "x.db")), &gorm.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { pool.Close() })
+	return db, pool
 }

@@ -3,13 +3,11 @@ package session
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
 
 	"github.com/attesto/dpopnonce/dialects"
-	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 )
 
@@ -27,15 +25,7 @@ func TestLongTurnIsPassedOver(t *testing.T) {
 }
 
 func TestTurnIsGivenBack(t *testing.T) {
-	db, err := gorm.Open(sqlite.Open(filepath.Join(t.TempDir(), "x.db")), &gorm.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool, err := db.DB()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pool.Close()
+	db, pool := openSQLite(t)
 	sql, err := dialects.Statements(dialects.SQLite(), dialects.Table{Name: "t"})
 	if err != nil {
 		t.Fatal(err)
