@@ -38,7 +38,7 @@ func (c Conn) Exec(sql string, values Values) (int64, error) {
 		return 0, err
 	}
 	defer giveBack()
-	done := c.prepared(b).Exec("?", b)
+	done := c.pooled(b).Exec("?", b)
 	return done.RowsAffected, b.hide(done.Error)
 }
 
@@ -75,7 +75,7 @@ func (c Conn) Rows(sql string, values Values, each func(scan func(dest ...any) e
 }
 
 func (c Conn) read(b *bound, each func(scan func(dest ...any) error) error) error {
-	rows, err := c.prepared(b).Raw("?", b).Rows()
+	rows, err := c.pooled(b).Raw("?", b).Rows()
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (c Conn) DDL(sql string) error {
 		return err
 	}
 	defer giveBack()
-	err = c.fresh(c.ctx).Exec(sql).Error
+	err = c.pooled(c.ctx).Exec(sql).Error
 	if err != nil {
 		if fault, _ := c.session.dialect.Fault(err); fault == dialects.DuplicateNonce || fault == dialects.DuplicateKey {
 			return &hiddenError{"the table has rows with the same value in a unique column", err}
@@ -134,12 +134,12 @@ func (c Conn) fresh(ctx context.Context) *gorm.DB {
 	return db
 }
 
-// prepared is fresh on a pool that prepares statements, where they would go to
-// the *sql.DB itself. Callbacks may still choose another, as dbresolver does.
-func (c Conn) prepared(ctx context.Context) *gorm.DB {
+// pooled is fresh on the session's own pool, outside of transactions. Callbacks
+// may still choose another, as dbresolver does.
+func (c Conn) pooled(ctx context.Context) *gorm.DB {
 	db := c.fresh(ctx)
-	if p := c.session.prepared; p != nil && db.Statement.ConnPool == gorm.ConnPool(p.DB) {
-		db.Statement.ConnPool = p
+	if !c.InTransaction() {
+		db.Statement.ConnPool = c.session.conns
 	}
 	return db
 }

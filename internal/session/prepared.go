@@ -32,9 +32,6 @@ func newPrepared(db *sql.DB, d dialects.Dialect, statements map[string]statement
 	return p
 }
 
-// GetDBConn implements gorm.GetDBConnector.
-func (p *prepared) GetDBConn() (*sql.DB, error) { return p.DB, nil }
-
 func (p *prepared) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	if s := p.statement(ctx, query); s != nil {
 		result, err := s.ExecContext(ctx, args...)
@@ -70,8 +67,14 @@ func (p *prepared) statement(ctx context.Context, query string) *sql.Stmt {
 		p.isRefused(err)
 		return nil
 	}
+	return keep(at, s)
+}
+
+// keep stores a statement, unless another caller was first, and returns what is
+// there.
+func keep(at *atomic.Pointer[sql.Stmt], s *sql.Stmt) *sql.Stmt {
 	if !at.CompareAndSwap(nil, s) {
-		_ = s.Close() // another caller was first
+		giveBack(s)
 	}
 	return at.Load()
 }
@@ -94,11 +97,15 @@ func (p *prepared) isRefused(err error) bool {
 	return true
 }
 
-// close gives the statements back. It does not wait for those that run.
+// close gives the statements back.
 func (p *prepared) close() {
 	for _, at := range p.statements {
 		if s := at.Swap(nil); s != nil {
-			go func() { _ = s.Close() }()
+			giveBack(s)
 		}
 	}
 }
+
+// giveBack closes a statement, and does not wait: its connection may be running
+// another caller's, however long that takes.
+func giveBack(s *sql.Stmt) { go func() { _ = s.Close() }() }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/attesto/dpopnonce/dialects"
 	"gorm.io/driver/sqlite"
@@ -35,6 +36,42 @@ func TestClosedStatementRunsAsItIs(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestStatementPreparedTwiceWaitsForNobody(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_, pool := openSQLite(t)
+	const text = "SELECT 1 WHERE 1 = ?"
+	p := newPrepared(pool, dialects.SQLite(), map[string]statement{"": parse("SELECT 1 WHERE 1 = @value")})
+	second, err := pool.PrepareContext(ctx, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.statement(ctx, text) == nil {
+		t.Fatal("not prepared")
+	}
+	conn, err := pool.Conn(ctx) // that of both
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	err = conn.Raw(func(any) error { // it is locked, as for another caller's statement
+		returned := make(chan struct{})
+		go func() {
+			keep(p.statements[text], second)
+			close(returned)
+		}()
+		select {
+		case <-returned:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -27,7 +27,8 @@ type Session struct {
 	prepared   *prepared // nil if the driver prepares, or the pool is not ours to know
 
 	takesTurns bool
-	pool       *sql.DB // that poolOf finds, or nil
+	pool       *sql.DB       // that poolOf finds, or nil
+	conns      gorm.ConnPool // what statements outside of transactions run on
 
 	// InTransaction says that statements may be in a transaction of the caller's:
 	// there is no pool.
@@ -60,6 +61,11 @@ func (s *Session) On(db *gorm.DB) *Session {
 	clone := *s
 	clone.pool = poolOf(db.Statement.ConnPool)
 	clone.InTransaction = clone.pool == nil
+	clone.conns = db.Statement.ConnPool
+	if p := s.prepared; p != nil && clone.conns == gorm.ConnPool(p.DB) {
+		clone.conns = p
+	}
+	clone.conns = unlocked{clone.conns, clone.pool}
 	_, clone.IsTransaction = db.Statement.ConnPool.(gorm.TxCommitter)
 	clone.db = db.Session(&gorm.Session{NewDB: true, Logger: quietLogger{db.Logger, s.dialect, clone.InTransaction}})
 	clone.db.Error = nil
