@@ -3,8 +3,10 @@ package dpopnonce
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/attesto/dpopnonce/dialects"
 	"github.com/attesto/dpopnonce/internal/batch"
@@ -49,7 +51,7 @@ func (r *Repository) insertUsed(conn session.Conn, rows []DPoPNonce, inserted fu
 	if len(rows) == 0 {
 		return nil
 	}
-	err := conn.Rows(r.sql.Shared.Accept, r.asRows(rows), func(scan func(...any) error) error {
+	err := conn.Rows(r.sql.Shared.Accept, r.usedRows(rows), func(scan func(...any) error) error {
 		var nonce string
 		err := scan(&nonce)
 		if err == nil {
@@ -69,6 +71,21 @@ func (r *Repository) insertUsed(conn session.Conn, rows []DPoPNonce, inserted fu
 		return r.insertOthers(conn, rows, inserted)
 	}
 	return err
+}
+
+// usedRows returns the values of an INSERT of rows that are used.
+func (r *Repository) usedRows(rows []DPoPNonce) session.Values {
+	if r.sql.Shared.Steps != nil {
+		return r.asRows(rows)
+	}
+	now := *rows[0].UsedAt
+	after := func(t time.Time) string { return strconv.FormatInt(t.Unix()-now.Unix(), 10) }
+	n := len(rows)
+	ids, nexts, issued, expires := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	for i, row := range rows {
+		ids[i], nexts[i], issued[i], expires[i] = row.ID.String(), row.Nonce, after(row.IssuedAt), after(row.ExpiresAt)
+	}
+	return session.Values{"ids", ids, "nexts", nexts, "issued", issued, "expires", expires, "now", r.bind(now)}
 }
 
 // insertOthers inserts those rows whose nonces are not in the table, after an

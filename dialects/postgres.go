@@ -124,16 +124,20 @@ func (postgres) SQL() SQL {
 				ON CONFLICT (nonce) DO NOTHING`,
 			// An INSERT cannot pass over a nonce that another transaction is about to
 			// insert: it waits for 50 ms, and each caller then goes alone. The
-			// instants take the type of the columns, which an array would not.
+			// instants take the type of their columns from rows that are not there.
 			Accept: `
 				INSERT INTO {table} (id, nonce, issued_at, expires_at, used_at)
-				SELECT new.id, new.nonce, new.issued_at, new.expires_at, new.used_at
+				SELECT n.id, n.nonce, typed.issued_at + n.issued * interval '1 second',
+					typed.expires_at + n.expires * interval '1 second', typed.used_at
 				FROM set_config('lock_timeout', '50ms', true),
-					json_populate_recordset(NULL::{table}, @rows) AS new
+					(SELECT coalesce(issued_at, @now) AS issued_at,
+						coalesce(expires_at, @now) AS expires_at, coalesce(used_at, @now) AS used_at
+					FROM (SELECT) AS one LEFT JOIN {table} ON false) AS typed,
+					unnest(@ids::uuid[], @nexts::text[], @issued::bigint[], @expires::bigint[])
+						AS n (id, nonce, issued, expires)
 				ON CONFLICT (nonce) DO NOTHING
 				RETURNING nonce::text`,
 			List: textArray,
-			Rows: jsonRows,
 			Verdicts: `
 				SELECT nonce::text, used_at IS NOT NULL, {fresh}
 				FROM {table} WHERE nonce = ANY (@nonces::text[])`,
@@ -178,32 +182,12 @@ const (
 			AND (SELECT count(*) FROM spent) < (SELECT cardinality(nonces) FROM asked)`
 )
 
-// textArray returns an array of texts that have neither quotes nor backslashes.
+// textArray returns an array of texts, which have neither quotes nor backslashes.
 func textArray(texts []string) any {
 	if len(texts) == 0 {
 		return "{}"
 	}
 	return `{"` + strings.Join(texts, `","`) + `"}`
-}
-
-// jsonRows returns new rows as JSON. Nothing in them needs escaping.
-func jsonRows(rows [][]any) any {
-	var b strings.Builder
-	for i, row := range rows {
-		b.WriteByte("[,"[min(i, 1)])
-		for j, column := range []string{`{"id":"`, `","nonce":"`, `","issued_at":"`, `","expires_at":"`, `","used_at":"`} {
-			b.WriteString(column)
-			switch v := row[j].(type) {
-			case string:
-				b.WriteString(v)
-			case time.Time:
-				b.WriteString(v.Format(time.RFC3339))
-			}
-		}
-		b.WriteString(`"}`)
-	}
-	b.WriteByte(']')
-	return b.String()
 }
 
 func (postgres) Fault(err error) (Fault, string) {

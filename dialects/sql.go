@@ -114,22 +114,23 @@ type Foreign struct {
 // Shared has the statements that serve many callers at once, and spends by one
 // of two strategies: Single, or Steps. Their lists are:
 //
-//	@nonces       what the callers present, each once, sorted
-//	@ids, @nexts  the ids and nonces of new rows
-//	@rows         new rows for VALUES: id, nonce, issued_at, expires_at, used_at
-//	@locked       the ids of the rows that Lock returned
+//	@nonces             what the callers present, each once, sorted
+//	@ids, @nexts        under Single, the ids and nonces of new rows
+//	@issued, @expires   under Single, the instants of used rows: seconds after @now
+//	@rows               under Steps, new rows for VALUES: id, nonce, issued_at, expires_at, used_at
+//	@locked             the ids of the rows that Lock returned
 //
 // Rows that another transaction holds must be passed over, where rows are
 // locked.
 type Shared struct {
-	// Issue is Insert for @ids and @nexts, or for @rows. Under Single it need not
-	// wait for the disk; under Steps it is also the first step.
+	// Issue is Insert for new rows. Under Single it need not wait for the disk;
+	// under Steps it is also the first step.
 	Issue string
 
 	// Verdicts is Verdict for all @nonces: rows of nonce, used and fresh.
 	Verdicts string
 
-	// Accept inserts @rows, which are used, and returns the nonces of those that
+	// Accept inserts new rows, used at @now, and returns the nonces of those that
 	// it did insert. It must not wait for another transaction for long: that is
 	// Locked.
 	Accept string

@@ -38,7 +38,7 @@ func (s *SQL) each(do func(name string, text *string, values string, required bo
 		return
 	}
 	do("Shared.Issue", &s.Shared.Issue, "rows ids nexts"+row, true)
-	do("Shared.Accept", &s.Shared.Accept, "rows", true)
+	do("Shared.Accept", &s.Shared.Accept, "rows ids nexts issued expires now", true)
 	do("Shared.Verdicts", &s.Shared.Verdicts, "nonces "+rule, true)
 	if single := s.Shared.Single; single != nil {
 		do("Shared.Single.Consume", &single.Consume, "nonces "+rule, true)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"regexp"
 	"slices"
@@ -117,8 +116,9 @@ func backToBack(ctx context.Context, pool *pgxpool.Pool, statement shared, rows 
 func (s shared) send(ctx context.Context, c *pgx.Conn, nonces []string) error {
 	now := time.Now().UTC().Truncate(time.Second)
 	bounds := limits(now)
-	ids, nexts, rows := make([]string, len(nonces)), make([]string, len(nonces)), make([]map[string]any, len(nonces))
-	for i, nonce := range nonces {
+	ids, nexts := make([]string, len(nonces)), make([]string, len(nonces))
+	issued, expires := make([]int64, len(nonces)), make([]int64, len(nonces))
+	for i := range nonces {
 		next, err := newText()
 		if err != nil {
 			return err
@@ -127,8 +127,7 @@ func (s shared) send(ctx context.Context, c *pgx.Conn, nonces []string) error {
 		if err != nil {
 			return err
 		}
-		ids[i], nexts[i] = row[0].(string), next
-		rows[i] = map[string]any{"id": ids[i], "nonce": nonce, "issued_at": now, "expires_at": now.Add(ttl), "used_at": now}
+		ids[i], nexts[i], expires[i] = row[0].(string), next, int64(ttl.Seconds())
 	}
 	var values []any
 	for _, name := range s.names {
@@ -145,16 +144,14 @@ func (s shared) send(ctx context.Context, c *pgx.Conn, nonces []string) error {
 			values = append(values, bounds[2])
 		case "nonces":
 			values = append(values, nonces)
+		case "issued":
+			values = append(values, issued)
+		case "expires":
+			values = append(values, expires)
 		case "ids":
 			values = append(values, ids)
 		case "nexts":
 			values = append(values, nexts)
-		case "rows":
-			text, err := json.Marshal(rows)
-			if err != nil {
-				return err
-			}
-			values = append(values, string(text))
 		}
 	}
 	answers, err := c.Query(ctx, s.sql, values...)
