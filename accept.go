@@ -18,7 +18,7 @@ func (r *Repository) acceptAll(ctx context.Context, calls []*call) error {
 	if !r.counted.Load() { // a trigger may count none of the rows that it stores
 		return batch.ErrAlone
 	}
-	return r.share(ctx, calls, func(conn session.Conn) error {
+	return r.share(ctx, calls, r.session.Do, func(conn session.Conn) error {
 		now := r.now()
 		winners := map[string]*call{} // one of those that present the same, still there if possible
 		for _, c := range calls {
@@ -51,7 +51,7 @@ func (r *Repository) insertUsed(conn session.Conn, rows []DPoPNonce, inserted fu
 	if len(rows) == 0 {
 		return nil
 	}
-	err := conn.Rows(r.sql.Shared.Accept, r.usedRows(rows), func(scan func(...any) error) error {
+	err := conn.Returning(r.sql.Shared.Accept, r.usedRows(rows), func(scan func(...any) error) error {
 		var nonce string
 		err := scan(&nonce)
 		if err == nil {

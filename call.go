@@ -57,8 +57,11 @@ func (r *Repository) presenting(ctx context.Context, o *observation, nonce strin
 // because a transaction commits with it.
 type step func(session.Conn, *call) (outcome, err error)
 
-// run makes a call; do is session.Do or session.Transaction.
-func (c *call) run(do func(context.Context, func(session.Conn) error) (int, error), s step) error {
+// A runner is Session.Do or Session.Transaction.
+type runner func(context.Context, func(session.Conn) error) (repeated int, err error)
+
+// run makes a call.
+func (c *call) run(do runner, s step) error {
 	var outcome error
 	repeated, err := do(c.Context, func(conn session.Conn) (err error) {
 		outcome, err = s(conn, c)

@@ -74,7 +74,7 @@ func (r *Repository) issueAll(ctx context.Context, calls []*call) error {
 	if err != nil {
 		return err
 	}
-	err = r.share(ctx, calls, func(conn session.Conn) error { return r.insertAll(conn, rows) })
+	err = r.share(ctx, calls, r.session.Do, func(conn session.Conn) error { return r.insertAll(conn, rows) })
 	for i, c := range calls {
 		c.next, c.Outcome = rows[i].Nonce, nil
 	}
@@ -82,11 +82,7 @@ func (r *Repository) issueAll(ctx context.Context, calls []*call) error {
 }
 
 // share runs what serves calls: one statement, or the steps of a transaction.
-func (r *Repository) share(ctx context.Context, calls []*call, fn func(session.Conn) error) error {
-	do := r.session.Do
-	if r.sql.Shared.Steps != nil {
-		do = r.session.Transaction
-	}
+func (r *Repository) share(ctx context.Context, calls []*call, do runner, fn func(session.Conn) error) error {
 	repeated, err := do(ctx, func(conn session.Conn) error {
 		for _, c := range calls {
 			c.seen.sends(len(calls))

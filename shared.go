@@ -23,11 +23,11 @@ func (r *Repository) spendAll(ctx context.Context, calls []*call, rows []DPoPNon
 	var at time.Time
 	var all map[string]error
 	var stored bool
-	strategy := r.bySingle
+	do, strategy := r.session.Do, r.bySingle
 	if r.sql.Shared.Steps != nil {
-		strategy = r.bySteps
+		do, strategy = r.session.Transaction, r.bySteps
 	}
-	err := r.share(ctx, calls, func(conn session.Conn) (err error) {
+	err := r.share(ctx, calls, do, func(conn session.Conn) (err error) {
 		at, all = r.now(), make(map[string]error, len(nonces))
 		for _, nonce := range nonces {
 			all[nonce] = ErrUnknown // unless the statement finds it

@@ -89,14 +89,11 @@ func (mysql) SQL() SQL {
 		// match others. What is binary no connection converts, and a LIMIT overrides
 		// sql_select_limit.
 		Shared: &Shared{
-			Issue: `
-				INSERT INTO {table} (id, nonce, issued_at, expires_at, used_at)
-				VALUES @rows`,
+			Issue: insertNew,
 			Accept: `
-				SET STATEMENT innodb_lock_wait_timeout = 0 FOR
-				INSERT INTO {table} (id, nonce, issued_at, expires_at, used_at)
-				VALUES @rows
+				SET STATEMENT innodb_lock_wait_timeout = 0 FOR` + insertNew + `
 				RETURNING CAST(CONVERT(nonce USING utf8mb4) AS BINARY)`,
+			Rows: func(rows [][]any) any { return asJSON(rows) },
 			Verdicts: `
 				SELECT CAST(CONVERT(nonce USING utf8mb4) AS BINARY), CAST(used_at IS NOT NULL AS BINARY), CAST({fresh} AS BINARY)
 				FROM {table} FORCE INDEX ({nonce_index}) WHERE nonce IN @nonces
@@ -116,6 +113,19 @@ func (mysql) SQL() SQL {
 }
 
 const (
+	// insertNew takes the rows as JSON, so that its text is always the same and is
+	// prepared.
+	insertNew = `
+		INSERT INTO {table} (id, nonce, issued_at, expires_at, used_at)
+		SELECT id, IF(` + committed + `, nonce, NULL), issued_at, expires_at, used_at
+		FROM JSON_TABLE(@rows, '$[*]' COLUMNS (
+			id char(36) PATH '$[0]',
+			nonce varchar(255) PATH '$[1]',
+			issued_at datetime PATH '$[2]',
+			expires_at datetime PATH '$[3]',
+			used_at datetime PATH '$[4]'
+		)) AS n`
+
 	// sameNonce finds the row by its index, and then compares bytes: a collation
 	// may ignore case, accents or trailing spaces, and the column and the
 	// connection may have any character set.

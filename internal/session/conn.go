@@ -74,6 +74,16 @@ func (c Conn) Rows(sql string, values Values, each func(scan func(dest ...any) e
 	return b.hide(c.read(b, each))
 }
 
+// Returning is Rows for a statement that writes.
+func (c Conn) Returning(sql string, values Values, each func(scan func(dest ...any) error) error) error {
+	giveBack, err := c.takeTurn()
+	if err != nil {
+		return err
+	}
+	defer giveBack()
+	return c.Rows(sql, values, each)
+}
+
 func (c Conn) read(b *bound, each func(scan func(dest ...any) error) error) error {
 	rows, err := c.pooled(b).Raw("?", b).Rows()
 	if err != nil {
