@@ -9,6 +9,7 @@ import (
 	osexec "os/exec"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,8 +21,9 @@ import (
 	"gorm.io/gorm"
 )
 
-func TestCallsTakeExpectedRoundTrips(t *testing.T) {
-	ctx := t.Context()
+// openCounted returns a pool of one connection, and the round trips on it.
+func openCounted(t *testing.T) (*sql.DB, *atomic.Int64) {
+	t.Helper()
 	config, err := driver.ParseDSN(dbtest.NewMySQL(t))
 	if err != nil {
 		t.Fatal(err)
@@ -34,6 +36,12 @@ func TestCallsTakeExpectedRoundTrips(t *testing.T) {
 	}
 	pool := sql.OpenDB(connector)
 	pool.SetMaxOpenConns(1)
+	return pool, trips
+}
+
+func TestCallsTakeExpectedRoundTrips(t *testing.T) {
+	ctx := t.Context()
+	pool, trips := openCounted(t)
 	r := dbtest.Repository(t, dbtest.Open(t, mysql.New(mysql.Config{Conn: pool})))
 	var nonce string
 	calls := []struct {
@@ -60,6 +68,61 @@ func TestCallsTakeExpectedRoundTrips(t *testing.T) {
 				t.Errorf("%s: %d round trips, want %d", c.name, n, c.n)
 			}
 		}
+	}
+}
+
+func TestSharedCallsTakeExpectedRoundTrips(t *testing.T) {
+	const callers = 24
+	ctx := t.Context()
+	pool, trips := openCounted(t)
+	var wanted atomic.Int64
+	r := dbtest.Repository(t, dbtest.Open(t, mysql.New(mysql.Config{Conn: pool})), dpopnonce.WithGroupCommit(),
+		dpopnonce.WithObserver(func(_ context.Context, e dpopnonce.Event) {
+			switch {
+			case e.Operation == "rotate" && e.Shared > 1: // BEGIN with its level, INSERT, SELECT, UPDATE, COMMIT
+				wanted.Add(int64(6 * 1000 / e.Shared))
+			case e.Operation == "rotate":
+				wanted.Add(2 * 1000)
+			}
+		}))
+	var n, want int64 = 1, 0
+	for round := 0; n != want && round < 20; round++ { // a batch of another size prepares its own statements
+		var nonces [callers]string
+		for i := range nonces {
+			var err error
+			if nonces[i], err = r.Issue(ctx, time.Minute); err != nil {
+				t.Fatal(err)
+			}
+		}
+		conn, err := pool.Conn(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := trips.Load()
+		wanted.Store(0)
+		waited := pool.Stats().WaitCount
+		done := make(chan error, callers)
+		for _, nonce := range nonces {
+			go func() {
+				_, err := r.Rotate(ctx, nonce, time.Minute)
+				done <- err
+			}()
+		}
+		for pool.Stats().WaitCount < waited+8+1 { // those that go alone, and a shared call
+			runtime.Gosched()
+		}
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for range callers {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		n, want = trips.Load()-before, (wanted.Load()+999)/1000
+	}
+	if n != want {
+		t.Errorf("%d round trips, want %d", n, want)
 	}
 }
 

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"database/sql"
 
 	"github.com/attesto/dpopnonce/dialects"
 	"gorm.io/gorm"
@@ -14,6 +13,7 @@ type Conn struct {
 	session *Session
 	ctx     context.Context
 	db      *gorm.DB
+	tx      gorm.ConnPool // of a transaction of the session's own, else nil
 }
 
 // InTransaction reports whether statements may be in a transaction, of the
@@ -144,42 +144,15 @@ func (c Conn) fresh(ctx context.Context) *gorm.DB {
 	return db
 }
 
-// pooled is fresh on the session's own pool, outside of transactions. Callbacks
-// may still choose another, as dbresolver does.
+// pooled is fresh on what the session runs its statements on. Callbacks may still
+// choose another pool, as dbresolver does.
 func (c Conn) pooled(ctx context.Context) *gorm.DB {
 	db := c.fresh(ctx)
-	if !c.InTransaction() {
+	switch {
+	case c.tx != nil:
+		db.Statement.ConnPool = c.tx
+	case !c.InTransaction():
 		db.Statement.ConnPool = c.session.conns
 	}
 	return db
-}
-
-// transaction runs fn in a transaction of a level, or as it is where there may
-// be one of the caller's.
-func (s *Session) transaction(ctx context.Context, level sql.IsolationLevel, fn func(Conn) error) error {
-	if s.InTransaction {
-		return s.plain(ctx, fn)
-	}
-	giveBack, err := s.takeTurn(ctx)
-	if err != nil {
-		return err
-	}
-	defer giveBack()
-	db := Conn{s, ctx, s.db}.fresh(ctx)
-	// A transaction begins where the statements would go: BEGIN by itself runs
-	// no callback, and would take the connection that dbresolver was given first.
-	if resolve := db.Callback().Query().Get("gorm:db_resolver"); resolve != nil {
-		resolve(db)
-	}
-	// GORM's own writes do with a wrapper that begins no transaction.
-	if inner := poolOf(db.Statement.ConnPool); inner != nil && !begins(db.Statement.ConnPool) {
-		db.Statement.ConnPool = inner
-	}
-	return db.Transaction(func(tx *gorm.DB) error { return fn(Conn{s, ctx, tx}) },
-		&sql.TxOptions{Isolation: level})
-}
-
-// plain runs fn as it is, each statement by itself.
-func (s *Session) plain(ctx context.Context, fn func(Conn) error) error {
-	return fn(Conn{s, ctx, s.db})
 }

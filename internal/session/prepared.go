@@ -12,20 +12,29 @@ import (
 )
 
 // prepared is a pool that prepares the statements of a session, once for each of
-// its connections: a *sql.Stmt does that. A statement whose text GORM made longer,
-// as a list does, and those of the application's callbacks run as they are.
+// its connections: a *sql.Stmt does that. Those of the application's callbacks
+// run as they are.
 type prepared struct {
 	*sql.DB
 	dialect    dialects.Dialect
-	statements map[string]*atomic.Pointer[sql.Stmt] // by the text that GORM makes of them
-	refused    atomic.Int64                         // until when nothing is prepared, as Unix nanoseconds
+	statements map[string]*preparation // by the text that GORM makes of them
+	refused    atomic.Int64            // until when nothing is prepared, as Unix nanoseconds
+}
+
+// A preparation is a statement, once it is prepared.
+type preparation struct {
+	atomic.Pointer[sql.Stmt]
+	wanted atomic.Bool // by a transaction, which cannot wait for a second connection
 }
 
 // newPrepared returns the pool for statements that are otherwise sent to db.
 func newPrepared(db *sql.DB, d dialects.Dialect, statements map[string]statement) *prepared {
-	p := &prepared{DB: db, dialect: d, statements: map[string]*atomic.Pointer[sql.Stmt]{}}
+	p := &prepared{DB: db, dialect: d, statements: map[string]*preparation{}}
 	for _, s := range statements {
-		p.statements[strings.Join(s.texts, "?")] = new(atomic.Pointer[sql.Stmt])
+		p.statements[strings.Join(s.texts, "?")] = new(preparation)
+		for size := leastInList; s.lists && size <= mostInList; size *= 2 {
+			p.statements[s.withLists(size)] = new(preparation)
+		}
 	}
 	// The pool would keep the statements for as long as it lives.
 	runtime.SetFinalizer(p, (*prepared).close)
@@ -67,12 +76,12 @@ func (p *prepared) statement(ctx context.Context, query string) *sql.Stmt {
 		p.isRefused(err)
 		return nil
 	}
-	return keep(at, s)
+	return at.keep(s)
 }
 
 // keep stores a statement, unless another caller was first, and returns what is
 // there.
-func keep(at *atomic.Pointer[sql.Stmt], s *sql.Stmt) *sql.Stmt {
+func (at *preparation) keep(s *sql.Stmt) *sql.Stmt {
 	if !at.CompareAndSwap(nil, s) {
 		giveBack(s)
 	}

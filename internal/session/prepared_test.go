@@ -60,7 +60,7 @@ func TestStatementPreparedTwiceWaitsForNobody(t *testing.T) {
 	err = conn.Raw(func(any) error { // it is locked, as for another caller's statement
 		returned := make(chan struct{})
 		go func() {
-			keep(p.statements[text], second)
+			p.statements[text].keep(second)
 			close(returned)
 		}()
 		select {

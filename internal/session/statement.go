@@ -29,6 +29,7 @@ type Rows [][]any
 type statement struct {
 	texts []string // one more than names
 	names []string
+	lists bool // it has some that are written as IN expects them
 }
 
 // valueName also matches @@name, a variable of the database, which stays text.
@@ -39,6 +40,7 @@ func parse(sql string) (s statement) {
 	for _, at := range valueName.FindAllStringIndex(sql, -1) {
 		if name := sql[at[0]:at[1]]; name[1] != '@' {
 			s.texts = append(s.texts, sql[begin:at[0]])
+			s.lists = s.lists || isList(sql[begin:at[0]])
 			s.names = append(s.names, name[1:])
 			begin = at[1]
 		}
@@ -67,6 +69,8 @@ func (c Conn) bind(sql string, values Values) (*bound, error) {
 		case []string:
 			if c.session.list != nil {
 				v = c.session.list(value)
+			} else {
+				v = filled(value)
 			}
 		case Rows:
 			if c.session.rows != nil {

@@ -1,0 +1,57 @@
+package session
+
+import (
+	"context"
+	"database/sql"
+)
+
+// preparedTx is a transaction of the session's own that runs what the pool has
+// prepared.
+type preparedTx struct {
+	*sql.Tx
+	pool *prepared
+}
+
+func (t preparedTx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if s := t.statement(ctx, query); s != nil {
+		result, err := s.ExecContext(ctx, args...)
+		if !t.pool.isRefused(err) {
+			return result, err
+		}
+	}
+	return t.Tx.ExecContext(ctx, query, args...)
+}
+
+func (t preparedTx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if s := t.statement(ctx, query); s != nil {
+		rows, err := s.QueryContext(ctx, args...)
+		if !t.pool.isRefused(err) {
+			return rows, err
+		}
+	}
+	return t.Tx.QueryContext(ctx, query, args...)
+}
+
+// statement returns what query is prepared as, or nil if it runs as it is, for
+// lack of a connection to prepare it on: the next transaction finds it.
+func (t preparedTx) statement(ctx context.Context, query string) *sql.Stmt {
+	at := t.pool.statements[query]
+	if at == nil {
+		return nil
+	}
+	s := at.Load()
+	if s == nil {
+		at.wanted.Store(true)
+		return nil
+	}
+	return t.StmtContext(ctx, s)
+}
+
+// prepareWanted prepares what transactions had to run as it is.
+func (p *prepared) prepareWanted(ctx context.Context) {
+	for query, at := range p.statements {
+		if at.wanted.Load() {
+			p.statement(ctx, query)
+		}
+	}
+}
