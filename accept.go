@@ -46,20 +46,23 @@ func (r *Repository) acceptAll(ctx context.Context, calls []*call) error {
 }
 
 // insertUsed inserts rows and calls inserted for the nonce of each that was not
-// in the table.
+// in the table. MariaDB returns rows before the one that fails the statement, which
+// then stores none: nothing is inserted before the statement has ended.
 func (r *Repository) insertUsed(conn session.Conn, rows []DPoPNonce, inserted func(nonce string)) error {
 	if len(rows) == 0 {
 		return nil
 	}
+	var stored []string
 	err := conn.Returning(r.sql.Shared.Accept, r.usedRows(rows), func(scan func(...any) error) error {
 		var nonce string
 		err := scan(&nonce)
-		if err == nil {
-			inserted(nonce)
-		}
+		stored = append(stored, nonce)
 		return err
 	})
 	if err == nil {
+		for _, nonce := range stored {
+			inserted(nonce)
+		}
 		return nil
 	}
 	switch fault, _ := r.dialect.Fault(err); fault {

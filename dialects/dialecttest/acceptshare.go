@@ -2,7 +2,9 @@ package dialecttest
 
 import (
 	"context"
+	"errors"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 // that callers share.
 var heldShareCases = []testCase{
 	{name: "a held row holds up no shared statement", run: eachWay(heldInBatch(false), dpopnonce.WithGroupCommit()), needs: rowLocks | groupCommit},
+	{name: "a shared INSERT that fails accepts nothing", run: eachWay(failedShare, dpopnonce.WithGroupCommit()), needs: groupCommit},
 	{name: "a row that is waited for stays out of batches", run: eachWay(heldInBatch(true), dpopnonce.WithGroupCommit()), needs: rowLocks | groupCommit},
 }
 
@@ -79,5 +82,44 @@ func heldInBatch(waiting bool) func(*testing.T, *env, way) {
 		}
 		wantIs(t, holder.Commit().Error, nil)
 		wantIs(t, w.present(ctx, w.Repository, held), w.again)
+	}
+}
+
+// failedShare presents one that is taken among many that are not, in one statement.
+// If that fails and another one follows, another node accepts the rest in between.
+func failedShare(t *testing.T, e *env, w way) {
+	connect(t, e.db)
+	node := w.otherNode(t, e)
+	for round := 0; round < 3; round++ { // the first calls, which go alone, may have the one
+		items := w.newMany(t, 32)
+		wantIs(t, w.present(alone, w.Repository, items[0]), nil)
+		accepted := make([]atomic.Int64, len(items))
+		present := func(ctx context.Context, r *dpopnonce.Repository, i int) {
+			switch err := w.present(ctx, r, items[i]); {
+			case err == nil:
+				accepted[i].Add(1)
+			case !errors.Is(err, w.again):
+				t.Error(err)
+			}
+		}
+		watch(t, e.db, func(tx *gorm.DB) {
+			if isShared(tx) && !strings.Contains(sqlOf(tx), "INSERT") {
+				for i := range items {
+					present(alone, node, i)
+				}
+			}
+		})
+		crowd(t, e.db, len(items), func(ctx context.Context, i int) error {
+			present(ctx, w.Repository, i)
+			return nil
+		})
+		for i := range items[1:] {
+			if n := accepted[1+i].Load(); n != 1 {
+				t.Errorf("accepted %d times", n)
+			}
+		}
+		if n := accepted[0].Load(); n != 0 {
+			t.Errorf("accepted %d times more", n)
+		}
 	}
 }
