@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,8 +39,8 @@ func (e *env) judge(name string, h history.History, hasToFail bool) (history.Rep
 	r := history.Check(h)
 	if !e.begun {
 		e.begun = true
-		e.printf("| store | operations | accepted | expired | failed | nonces | by 2 or more | lost | faults | calls hit | outage | accepted twice | violations |\n" +
-			"|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+		e.printf("| store | operations | stored | sealed | proofs | expired | failed | presented | by 2 or more | lost | faults | calls hit | outage | accepted twice | violations |\n" +
+			"|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	}
 	atLeast := "" // without faults
 	if r.Faults > 0 {
@@ -48,20 +49,47 @@ func (e *env) judge(name string, h history.History, hasToFail bool) (history.Rep
 	if hasToFail {
 		name += " (*has to fail*)"
 	}
-	e.printf("| %s | %d | %d | %d | %d | %d | %d %% | %d | %d | %s | %v | %d | %d |\n", name, r.Operations, r.Accepted, r.Expired, r.Failed,
-		r.Nonces, 100*r.Shared/max(r.Nonces, 1), r.Lost, r.Faults, atLeast, r.Outage.Round(10*time.Millisecond), r.Twice, r.Violations)
+	of := r.Of
+	e.printf("| %s | %d | %d | %d | %d | %d | %d | %d | %d %% | %d | %d | %s | %v | %s | %d |\n", name, r.Operations,
+		of[history.Stored].Accepted, of[history.Sealed].Accepted, of[history.Proof].Accepted, r.Expired, r.Failed,
+		r.Nonces, 100*r.Shared/max(r.Nonces, 1), r.Lost, r.Faults, atLeast, r.Outage.Round(10*time.Millisecond), twice(r), r.Violations)
 	switch {
 	case !hasToFail && r.Violations+r.Twice > 0:
-		return r, fmt.Errorf("%s: %d violations, %d nonces accepted twice: %s", name, r.Violations, r.Twice, strings.Join(r.Examples, "; "))
+		return r, fmt.Errorf("%s: %d violations, %d accepted twice: %s", name, r.Violations, r.Twice, strings.Join(r.Examples, "; "))
 	case hasToFail && r.Violations == 0:
 		return r, fmt.Errorf("%s: the checker found no violation of a store that has to fail", name)
 	case r.Violations < r.Twice:
-		return r, fmt.Errorf("%s: the checker found only %d of %d nonces that were accepted twice", name, r.Violations, r.Twice)
+		return r, fmt.Errorf("%s: the checker found only %d of %d that were accepted twice", name, r.Violations, r.Twice)
 	}
 	if err := r.Vacuous(e.acceptances()); err != nil {
 		return r, fmt.Errorf("%s: vacuous: %w", name, err)
 	}
+	for form, tally := range of {
+		if least := e.acceptances() / 20; tally.Accepted < least {
+			return r, fmt.Errorf("%s: vacuous: %d acceptances of the form %v, want %d", name, tally.Accepted, history.Form(form), least)
+		}
+	}
 	return r, nil
+}
+
+// twice returns the number of each form that was accepted twice.
+func twice(r history.Report) string {
+	if r.Twice == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%d, %d, %d", r.Of[history.Stored].Twice, r.Of[history.Sealed].Twice, r.Of[history.Proof].Twice)
+}
+
+// judgeForms is judge for a store that has to fail for the given forms, and for no
+// other.
+func (e *env) judgeForms(name string, h history.History, fail ...history.Form) (history.Report, error) {
+	r, err := e.judge(name, h, len(fail) > 0)
+	for form, tally := range r.Of {
+		if form := history.Form(form); err == nil && slices.Contains(fail, form) != (tally.Violations > 0) {
+			err = fmt.Errorf("%s: %d violations of the form %v: %s", name, tally.Violations, form, strings.Join(r.Examples, "; "))
+		}
+	}
+	return r, err
 }
 
 // A server can be killed and started again.
@@ -71,12 +99,13 @@ type server interface {
 	Stop()
 }
 
-// workers configures n processes on a database. Every second one has group commit.
+// workers configures n processes on a database, which issue stored and sealed nonces
+// and accept these and proofs. Every second one has group commit.
 func workers(n, callers int, driver string, dsn ...string) []load.Config {
 	all := make([]load.Config, n)
 	for i := range all {
 		all[i] = load.Config{Driver: driver, DSN: dsn[i%len(dsn)], Callers: callers, GroupCommit: i%2 == 1,
-			TTL: 5 * time.Minute, Timeout: 5 * time.Second}
+			Roles: load.AllForms, Keys: []load.Key{1}, TTL: 5 * time.Minute, Timeout: 5 * time.Second}
 	}
 	return all
 }

@@ -27,7 +27,7 @@ func killPostgres(ctx context.Context, e *env) error {
 	if err := kill(killing{name: "dpopnonce", times: e.scaled(20, 2)}, ""); err != nil {
 		return err
 	}
-	if err := kill(killing{name: load.GetThenDelete, times: 2, hasToFail: true}, load.GetThenDelete); err != nil {
+	if err := kill(killing{name: load.LookFirst, times: 2, hasToFail: true}, load.LookFirst); err != nil {
 		return err
 	}
 	if !e.short { // a short run has too few kills to lose a commit with certainty
@@ -122,7 +122,7 @@ func sqliteDSN(file string) string {
 
 func killSQLite(ctx context.Context, e *env) error {
 	file := filepath.Join(e.dir, "nonces.db")
-	for _, store := range []string{"", load.GetThenDelete} {
+	for _, store := range []string{"", load.LookFirst} {
 		name, faults := "dpopnonce", e.scaled(50, 8)
 		if store != "" {
 			name, faults, file = store, 2, filepath.Join(e.dir, "naive.db")

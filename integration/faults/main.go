@@ -1,7 +1,7 @@
-// Command faults lets processes contend for nonces while it breaks databases,
-// poolers, networks and the processes themselves. It then checks the outcomes of
-// all calls: a nonce is accepted at most once, not after its expiry, and only if
-// it was issued.
+// Command faults lets processes contend for nonces and proofs while it breaks
+// databases, poolers, networks and the processes themselves. It then checks the
+// outcomes of all calls: each nonce and proof is accepted at most once, not after
+// its expiry, and a nonce only if it was issued.
 //
 //	go run . [-short] [-out FILE] [SCENARIO...]
 //
@@ -110,10 +110,10 @@ func runOne(ctx context.Context, s scenario, short bool) (section string, err er
 const legend = `
 ## The columns
 
-- *operations*: calls of Issue, Consume and Rotate by all processes. Those that *failed* may or may not have taken effect.
-- *accepted* and *expired*: calls of Consume and Rotate with this outcome.
-- *nonces*: presented nonces. *by 2 or more*: the share that two or more processes presented and got an answer for. *lost*: nonces that were never accepted, although no call of them failed or returned ErrExpired. Nonces that a crash loses just after their issue are among them.
+- *operations*: calls of Issue, Consume, Rotate and Spend by all processes. Those that *failed* may or may not have taken effect.
+- *stored*, *sealed* and *proofs*: calls that accepted a stored nonce, a sealed nonce (WithSealer, WithOpener) or a proof (Spend). *expired*: calls with this outcome.
+- *presented*: nonces and proofs. *by 2 or more*: the share that two or more processes presented and got an answer for. *lost*: those that were never accepted, although no call of them failed or returned ErrExpired. Stored nonces that a crash loses just after their issue are among them.
 - *faults*: how often something was broken. *calls hit*: the fewest calls that ran during one fault and failed or had no answer at its end. After each fault every process has to get an acceptance again without help, or the run fails.
-- *outage*: the longest time between two answers.
-- *accepted twice*: nonces that were accepted more than once. *violations*: nonces whose history breaks the promise, as found by [porcupine](https://github.com/anishathalye/porcupine). The stores marked *has to fail* show that the checker finds violations.
+- *outage*: the longest time between two acceptances.
+- *accepted twice*: nonces and proofs that were accepted more than once; three figures are of stored nonces, sealed nonces and proofs. *violations*: nonces and proofs whose history breaks the promise, as found by [porcupine](https://github.com/anishathalye/porcupine). The stores marked *has to fail* show that the checker finds violations.
 `

@@ -3,6 +3,7 @@ package history
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -11,23 +12,32 @@ import (
 
 // A Report summarizes a history.
 type Report struct {
-	Operations, Issued, Accepted, Expired, Failed int // calls
+	Operations, Issued, Expired, Failed int // calls
 
-	Nonces int // presented nonces
+	Nonces int // presented nonces and proofs
 	Shared int // of these, presented by two or more processes that got an answer
 	Lost   int // of these, never accepted, although no call failed or was too late
-	Twice  int // of these, accepted more than once
 
-	Violations int      // nonces whose history breaks the promise
-	Examples   []string // the histories of the first few
+	Tally          // of all forms
+	Of    [3]Tally // of each form
+
+	Examples []string // the histories of the first few violations
 
 	Faults   int
 	InFlight int           // the fewest calls in flight at a fault
-	Outage   time.Duration // the longest time without an answer
+	Outage   time.Duration // the longest time without an acceptance
 }
 
-// Check checks that the history of each nonce is linearizable, for a store that
-// accepts a nonce at most once, not after its expiry, and only if it was issued.
+// A Tally counts what was accepted.
+type Tally struct {
+	Accepted   int // calls
+	Twice      int // nonces and proofs that were accepted more than once
+	Violations int // nonces and proofs whose history breaks the promise
+}
+
+// Check checks that the history of each nonce and proof is linearizable, for a
+// store that accepts each at most once, not after its expiry, and a nonce only if it
+// was issued.
 func Check(h History) Report {
 	r := Report{Operations: len(h.Ops), Faults: len(h.Faults), Outage: outage(h.Ops)}
 	byNonce := map[string][]Op{}
@@ -60,6 +70,7 @@ func (r *Report) count(op Op) {
 		r.Issued++
 	case Accepted:
 		r.Accepted++
+		r.Of[op.Form()].Accepted++
 	case Expired:
 		r.Expired++
 	case Failed:
@@ -67,7 +78,7 @@ func (r *Report) count(op Op) {
 	}
 }
 
-// judge adds one nonce to the report.
+// judge adds one nonce or proof to the report.
 func (r *Report) judge(nonce string, ops []Op) {
 	outcomes := map[Outcome]int{}
 	processes := map[int]bool{}
@@ -83,11 +94,14 @@ func (r *Report) judge(nonce string, ops []Op) {
 	if outcomes[Accepted]+outcomes[Failed]+outcomes[Expired] == 0 {
 		r.Lost++
 	}
+	form := &r.Of[ops[0].Form()]
 	if outcomes[Accepted] > 1 {
 		r.Twice++
+		form.Twice++
 	}
 	if !porcupine.CheckOperations(model, operations(ops)) {
 		r.Violations++
+		form.Violations++
 		if len(r.Examples) < 3 {
 			r.Examples = append(r.Examples, describe(nonce, ops))
 		}
@@ -118,7 +132,7 @@ func operations(ops []Op) (all []porcupine.Operation) {
 	return all
 }
 
-// state is the state of one nonce.
+// state is the state of one nonce or proof.
 type state struct {
 	issued, spent bool
 	expires       time.Time
@@ -135,6 +149,9 @@ var model = porcupine.Model{
 			}
 			return true, s
 		}
+		if op.Kind == Spend { // a proof is not issued, and brings its end along
+			s.issued, s.expires = true, op.Until.Truncate(time.Second)
+		}
 		live := s.issued && !s.spent && op.Clock.Before(s.expires)
 		s.spent = true
 		return live, s
@@ -144,39 +161,40 @@ var model = porcupine.Model{
 // expiry returns the latest possible expiry of the nonce of an issue. The store
 // reads its clock between the start and the end of the call.
 func expiry(op Op) time.Time {
-	latest := op.Clock.Add(time.Duration(op.End - op.Start))
+	latest := op.Clock.Add(time.Duration(op.End-op.Start) + op.Jump)
 	return latest.Truncate(time.Second).Add(op.TTL)
 }
 
 func describe(nonce string, history []Op) string {
 	sort.Slice(history, func(i, j int) bool { return history[i].Start < history[j].Start })
-	first := history[0].Start
-	text := "nonce " + nonce[:min(len(nonce), 12)] + ":"
+	first := history[0]
+	text := fmt.Sprintf("%v %.12s:", first.Form(), nonce)
 	for _, op := range history {
-		text += fmt.Sprintf(" [%v to %v, process %d: %s %s]", time.Duration(op.Start-first), time.Duration(op.End-first), op.Process, op.Kind, op.Outcome)
+		text += fmt.Sprintf(" [%v to %v, process %d: %s %s]", time.Duration(op.Start-first.Start), time.Duration(op.End-first.Start), op.Process, op.Kind, op.Outcome)
 	}
 	return text
 }
 
-// outage returns the longest time between two answers.
+// outage returns the longest time between two acceptances. Other answers may need no
+// database.
 func outage(ops []Op) time.Duration {
-	var answers []Instant
+	var accepted []Instant
 	for _, op := range ops {
-		if op.Outcome != Failed {
-			answers = append(answers, op.End)
+		if op.Outcome == Accepted {
+			accepted = append(accepted, op.End)
 		}
 	}
-	sort.Slice(answers, func(i, j int) bool { return answers[i] < answers[j] })
+	slices.Sort(accepted)
 	var longest Instant
-	for i := 1; i < len(answers); i++ {
-		longest = max(longest, answers[i]-answers[i-1])
+	for i := 1; i < len(accepted); i++ {
+		longest = max(longest, accepted[i]-accepted[i-1])
 	}
 	return time.Duration(longest)
 }
 
 // Vacuous returns an error if the history proves too little: too few acceptances,
-// too few nonces that several processes presented, or a fault without a call in
-// flight.
+// too few nonces and proofs that several processes presented, or a fault without a
+// call in flight.
 func (r Report) Vacuous(accepted int) error {
 	if r.Accepted < accepted {
 		return fmt.Errorf("%d acceptances, want %d", r.Accepted, accepted)
@@ -185,7 +203,7 @@ func (r Report) Vacuous(accepted int) error {
 		return errors.New("no call was in flight at a fault")
 	}
 	if share := float64(r.Shared) / float64(r.Nonces); share < 0.3 {
-		return fmt.Errorf("%.0f %% of the nonces have answers of two or more processes, want 30", 100*share)
+		return fmt.Errorf("%.0f %% of the nonces and proofs have answers of two or more processes, want 30", 100*share)
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
 // Package history records the calls of nonce stores and their outcomes, in any
-// number of processes. It checks that each nonce was accepted at most once, not
-// after its expiry, and only if it was issued.
+// number of processes. It checks that each nonce and each proof was accepted at
+// most once, not after its expiry, and a nonce only if it was issued.
 package history
 
 import (
@@ -28,13 +28,26 @@ const (
 	Issue   Kind = "issue"
 	Consume Kind = "consume"
 	Rotate  Kind = "rotate"
+	Spend   Kind = "spend" // of a proof
 )
+
+// A Form is what is accepted: a nonce that is stored when it is issued, one that is
+// stored when it is accepted, or a proof.
+type Form int
+
+const (
+	Stored Form = iota
+	Sealed
+	Proof
+)
+
+func (f Form) String() string { return [...]string{"stored", "sealed", "proof"}[f] }
 
 // An Op is one call.
 type Op struct {
 	Process int     `json:"process"`
 	Kind    Kind    `json:"kind"`
-	Nonce   string  `json:"nonce"`          // presented, or issued
+	Nonce   string  `json:"nonce"`          // presented, or issued; the id of a proof
 	Next    string  `json:"next,omitempty"` // the successor of a Rotate
 	Outcome Outcome `json:"outcome"`
 	Err     string  `json:"err,omitempty"`
@@ -43,9 +56,27 @@ type Op struct {
 	// End is when the load noticed.
 	Start, End Instant
 
-	// Clock is the time of the caller's node at the start of the call.
+	// Clock is the time of the caller's node at the start of the call. During the
+	// call it moved on by End - Start + Jump.
 	Clock time.Time
-	TTL   time.Duration
+	Jump  time.Duration `json:",omitempty"`
+
+	TTL   time.Duration // of nonces
+	Until time.Time     `json:",omitzero"` // of a proof
+}
+
+// sealedLength is the length of a sealed nonce. A stored one is shorter.
+const sealedLength = 60
+
+// Form returns the form of what the call presents or issues.
+func (op Op) Form() Form {
+	switch {
+	case op.Kind == Spend:
+		return Proof
+	case len(op.Nonce) == sealedLength:
+		return Sealed
+	}
+	return Stored
 }
 
 // A History holds all calls and faults of a run.

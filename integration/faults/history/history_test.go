@@ -1,6 +1,8 @@
 package history_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +26,13 @@ func TestViolationsAreCounted(t *testing.T) {
 	}
 	again := at(4, 5, 1, history.Rotate, history.Unknown)
 	again.Nonce, again.Next = "other", "n"
+	proof := func(start, end, process int, outcome history.Outcome) history.Op {
+		op := at(start, end, process, history.Spend, outcome)
+		op.Until = noon.Add(10*time.Second + 1e8) // compared in whole seconds
+		return op
+	}
+	jumped := issue
+	jumped.Jump = 5 * time.Second
 	for name, c := range map[string]struct {
 		h          history.History
 		violations int
@@ -45,6 +54,11 @@ func TestViolationsAreCounted(t *testing.T) {
 		"failure that cannot have accepted":   {of(spend(2, 3, 1, history.Failed), issue, spend(12, 13, 2, history.Accepted)), 1},
 		"failure between two acceptances":     {of(issue, spend(2, 3, 1, history.Accepted), spend(3, 4, 1, history.Failed), spend(4, 5, 2, history.Accepted)), 1},
 		"lost before it was on disk":          {of(issue, spend(2, 3, 1, history.Unknown)), 0},
+		"proof accepted once":                 {of(proof(2, 3, 1, history.Accepted), proof(4, 5, 2, history.Used)), 0},
+		"proof accepted twice":                {of(proof(2, 3, 1, history.Accepted), proof(4, 5, 2, history.Accepted)), 1},
+		"proof accepted at its end":           {of(proof(10, 11, 1, history.Accepted)), 1},
+		"proof accepted just before":          {of(proof(9, 12, 1, history.Accepted)), 0},
+		"issued by a clock that jumped":       {of(jumped, spend(15, 16, 1, history.Accepted)), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if r := history.Check(c.h); r.Violations != c.violations {
@@ -122,8 +136,28 @@ func TestVacuousHistoryIsRefused(t *testing.T) {
 
 func TestLongestOutageIsMeasured(t *testing.T) {
 	ops := []history.Op{at(1, 1, 0, history.Issue, history.Issued), at(2, 3, 0, history.Consume, history.Failed),
-		at(2, 7, 0, history.Consume, history.Used), at(2, 9, 0, history.Consume, history.Used)}
+		at(2, 3, 0, history.Consume, history.Accepted), at(2, 6, 0, history.Consume, history.Used), at(2, 9, 0, history.Consume, history.Accepted)}
 	if got := history.Check(of(ops...)).Outage; got != 6*time.Second {
 		t.Fatal(got)
+	}
+}
+
+func TestEachFormIsCounted(t *testing.T) {
+	spend := func(kind history.Kind, nonce string) []history.Op {
+		op := at(2, 3, 1, kind, history.Accepted)
+		op.Nonce, op.Until = nonce, noon.Add(time.Minute)
+		again := op
+		again.Process = 2
+		return []history.Op{op, again}
+	}
+	h := of(slices.Concat(spend(history.Consume, "n"), spend(history.Rotate, strings.Repeat("s", 60)), spend(history.Spend, "p"))...)
+	r := history.Check(h)
+	for form, tally := range r.Of {
+		if want := (history.Tally{Accepted: 2, Twice: 1, Violations: 1}); tally != want {
+			t.Errorf("%v: %+v, want %+v", history.Form(form), tally, want)
+		}
+	}
+	if want := (history.Tally{Accepted: 6, Twice: 3, Violations: 3}); r.Tally != want {
+		t.Errorf("all: %+v, want %+v", r.Tally, want)
 	}
 }

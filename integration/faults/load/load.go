@@ -16,16 +16,16 @@ import (
 
 const (
 	inHand     = 2000 // unpresented nonces that a load keeps
-	remembered = 500  // presented nonces that it keeps for replays
+	remembered = 500  // presented nonces and proofs that it keeps for replays
 )
 
-// A Load is a set of workers that contend for nonces until it is stopped.
+// A Load is a set of workers that contend for nonces and proofs until it is stopped.
 type Load struct {
 	mu       sync.Mutex
 	changed  *sync.Cond
 	workers  []*worker
 	nonces   []string // issued and not yet presented
-	tried    []string // presented before
+	tried    []task   // presented before
 	history  history.History
 	stopping bool
 	lastID   int64
@@ -38,11 +38,12 @@ type worker struct {
 	cmd      *exec.Cmd
 	stdin    io.WriteCloser
 	tasks    *json.Encoder
-	waiting  []task               // nonces that another worker also gets
+	waiting  []task               // what another worker also presents
 	pending  map[int64]history.Op // sent and not answered; without a Start until begun
 	accepted int                  // calls
 	failing  bool                 // the last call failed
 	killed   bool
+	leaving  bool // gets no tasks, and ends
 	ended    chan struct{}
 }
 
@@ -90,7 +91,7 @@ func (l *Load) StartWorker(i int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w.cmd, w.stdin, w.tasks = cmd, stdin, json.NewEncoder(stdin)
-	w.pending, w.ended, w.killed, w.failing = map[int64]history.Op{}, make(chan struct{}), false, false
+	w.pending, w.ended, w.killed, w.failing, w.leaving = map[int64]history.Op{}, make(chan struct{}), false, false, false
 	for range w.config.Callers {
 		l.send(w)
 	}
@@ -110,9 +111,12 @@ func (l *Load) read(w *worker, stdout io.Reader) {
 		}
 		a.Op.Process = w.number
 		l.mu.Lock()
-		if a.Op.Outcome == begun {
+		switch {
+		case a.Op.Outcome == begun:
 			w.pending[a.ID] = a.Op
-		} else {
+		case a.Op.Kind == configure:
+			delete(w.pending, a.ID)
+		default:
 			delete(w.pending, a.ID)
 			l.record(w, a.Op)
 			l.send(w)
@@ -123,7 +127,7 @@ func (l *Load) read(w *worker, stdout io.Reader) {
 	err := w.cmd.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !w.killed && (err != nil || !l.stopping) {
+	if !w.killed && (err != nil || !l.stopping && !w.leaving) {
 		l.ended = fmt.Errorf("worker %d ended by itself: %v", w.number, err)
 	}
 	for _, op := range w.pending {
@@ -139,16 +143,19 @@ func (l *Load) read(w *worker, stdout io.Reader) {
 // record adds an operation of w to the history and keeps its nonces.
 func (l *Load) record(w *worker, op history.Op) {
 	l.history.Ops = append(l.history.Ops, op)
-	w.failing = op.Outcome == history.Failed
+	if op.Kind != history.Issue || op.Form() != history.Sealed { // which needs no database
+		w.failing = op.Outcome == history.Failed
+	}
 	switch {
 	case op.Outcome == history.Accepted:
 		w.accepted++
 		fallthrough
 	case op.Kind != history.Issue && op.Outcome == history.Failed:
+		t := task{Kind: op.Kind, Nonce: op.Nonce, Until: op.Until}
 		if len(l.tried) == remembered {
-			l.tried[rand.IntN(remembered)] = op.Nonce
+			l.tried[rand.IntN(remembered)] = t
 		} else {
-			l.tried = append(l.tried, op.Nonce)
+			l.tried = append(l.tried, t)
 		}
 	case op.Kind == history.Issue && op.Outcome == history.Issued:
 		l.nonces = append(l.nonces, op.Nonce)
@@ -160,14 +167,17 @@ func (l *Load) record(w *worker, op history.Op) {
 
 // send gives w a task, unless the load is stopping.
 func (l *Load) send(w *worker) {
-	if l.stopping {
-		return
+	if !l.stopping && !w.leaving {
+		l.sendTask(w, l.next(w))
 	}
+}
+
+func (l *Load) sendTask(w *worker, t task) (id int64) {
 	l.lastID++
-	t := l.next(w)
 	t.ID = l.lastID
 	w.pending[t.ID] = history.Op{}
 	_ = w.tasks.Encode(t) // fails if the worker was killed, which read notices
+	return t.ID
 }
 
 // Stop waits for the calls in flight, ends the workers and returns the history.

@@ -2,6 +2,9 @@ package load
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,6 +22,7 @@ type store interface {
 	Issue(ctx context.Context, ttl time.Duration) (string, error)
 	Consume(ctx context.Context, nonce string, ttl time.Duration) error
 	Rotate(ctx context.Context, nonce string, ttl time.Duration) (string, error)
+	Spend(ctx context.Context, id string, until time.Time) error
 }
 
 // Open opens the database of c.
@@ -48,64 +52,67 @@ func (c Config) Open() (*gorm.DB, error) {
 }
 
 // Repository opens the database of c with the library.
-func (c Config) Repository() (*dpopnonce.Repository, *gorm.DB, error) {
+func (c Config) Repository(opts ...dpopnonce.Option) (*dpopnonce.Repository, *gorm.DB, error) {
 	db, err := c.Open()
 	if err != nil {
 		return nil, nil, err
 	}
-	now := c.now
-	if c.Store == NeverExpires {
-		start := now()
-		now = func() time.Time { return start }
-	}
-	opts := []dpopnonce.Option{dpopnonce.WithClock(now)}
+	r, err := dpopnonce.NewRepository(db, append(c.options(), opts...)...)
+	return r, db, err
+}
+
+func (c Config) options() []dpopnonce.Option {
+	opts := []dpopnonce.Option{dpopnonce.WithClock(c.now)}
 	if c.GroupCommit {
 		opts = append(opts, dpopnonce.WithGroupCommit())
 	}
-	r, err := dpopnonce.NewRepository(db, opts...)
-	return r, db, err
+	return opts
 }
 
 // Stores whose violations the checker has to find.
 const (
-	// GetThenDelete reads a nonce and then deletes it, and ignores the count of
-	// deleted rows.
-	GetThenDelete = "get, then delete"
+	// LookFirst looks whether a nonce or proof is good, and then stores that it is
+	// not, whatever others have stored since.
+	LookFirst = "look first, then store"
 
 	// NeverExpires is the library with a clock that stands still.
 	NeverExpires = "a clock that stands still"
 )
 
-func (c Config) open() (store, error) {
-	r, db, err := c.Repository()
-	if err != nil || c.Store != GetThenDelete {
-		return r, err
-	}
-	return getThenDelete{r, db, c}, nil
-}
-
-type getThenDelete struct {
+type lookFirst struct {
 	*dpopnonce.Repository
 	db *gorm.DB
-	c  Config
 }
 
-func (s getThenDelete) Consume(ctx context.Context, nonce string, _ time.Duration) error {
-	db := s.db.WithContext(ctx)
-	var row dpopnonce.DPoPNonce
-	done := db.Where("nonce = ? AND expires_at > ?", nonce, s.c.now()).Limit(1).Find(&row)
-	if done.Error != nil {
-		return done.Error
+func (s lookFirst) Consume(ctx context.Context, nonce string, ttl time.Duration) error {
+	if err := s.Check(ctx, nonce, ttl); err != nil {
+		return err
 	}
-	if done.RowsAffected == 0 {
-		return dpopnonce.ErrUnknown
+	if err := s.Repository.Consume(ctx, nonce, ttl); !errors.Is(err, dpopnonce.ErrUsed) {
+		return err
 	}
-	return db.Where("nonce = ?", nonce).Delete(&dpopnonce.DPoPNonce{}).Error
+	return nil
 }
 
-func (s getThenDelete) Rotate(ctx context.Context, nonce string, ttl time.Duration) (string, error) {
+func (s lookFirst) Rotate(ctx context.Context, nonce string, ttl time.Duration) (string, error) {
 	if err := s.Consume(ctx, nonce, ttl); err != nil {
 		return "", err
 	}
 	return s.Issue(ctx, ttl)
+}
+
+func (s lookFirst) Spend(ctx context.Context, id string, until time.Time) error {
+	digest := sha256.Sum256([]byte(id))
+	var rows int64
+	stored := s.db.WithContext(ctx).Model(&dpopnonce.DPoPNonce{}).Where("nonce = ?", base64.RawURLEncoding.EncodeToString(digest[:])).Count(&rows)
+	if stored.Error != nil {
+		return stored.Error
+	}
+	if rows > 0 {
+		return dpopnonce.ErrReplayed
+	}
+	if err := s.Repository.Spend(ctx, id, until); !errors.Is(err, dpopnonce.ErrReplayed) {
+		return err
+	}
+	return nil
 }

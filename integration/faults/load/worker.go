@@ -1,6 +1,6 @@
-// Package load lets processes contend for nonces and keeps the history of their
-// calls. It starts the running program again as a worker, so that the program has
-// to call [RunWorker] first.
+// Package load lets processes contend for nonces and proofs and keeps the history
+// of their calls. It starts the running program again as a worker, so that the
+// program has to call [RunWorker] first.
 package load
 
 import (
@@ -18,27 +18,18 @@ import (
 	"github.com/attesto/dpopnonce/integration/faults/history"
 )
 
-// Config configures a worker and its store.
-type Config struct {
-	Driver, DSN string // "postgres", "mysql" or "sqlite"
-	Store       string // the library, or GetThenDelete or NeverExpires
-	GroupCommit bool
-	Callers     int           // concurrent calls
-	Pool        int           // connections; Callers if 0
-	TTL         time.Duration // of nonces
-	Timeout     time.Duration // of a call
-	Offset      time.Duration // of the node's clock
-	Sweep       time.Duration // between sweeps; none if 0
-}
-
-// A task is a call for a worker.
+// A task is a call for a worker, or a new configuration.
 type task struct {
-	ID    int64
-	Kind  history.Kind
-	Nonce string
+	ID     int64
+	Kind   history.Kind
+	Nonce  string    // or the id of a proof
+	Until  time.Time // of a proof
+	Config *Config   `json:",omitempty"` // of the kind configure
 }
 
-// A worker sends two answers to a task: one with the outcome begun, and one when
+const configure history.Kind = "configure"
+
+// A worker sends two answers to a call: one with the outcome begun, and one when
 // the call has ended.
 type answer struct {
 	ID int64
@@ -68,16 +59,9 @@ func work(config string, in io.Reader, out io.Writer) error {
 	if err := json.Unmarshal([]byte(config), &c); err != nil {
 		return err
 	}
-	store, err := c.open()
+	n, err := newNode(c)
 	if err != nil {
 		return err
-	}
-	if c.Sweep > 0 {
-		r, _, err := c.Repository()
-		if err != nil {
-			return err
-		}
-		go func() { _ = r.SweepEvery(context.Background(), c.Sweep) }()
 	}
 	tasks := make(chan task)
 	var calling sync.WaitGroup
@@ -93,9 +77,9 @@ func work(config string, in io.Reader, out io.Writer) error {
 	for range c.Callers {
 		calling.Go(func() {
 			for t := range tasks {
-				op := history.Op{Kind: t.Kind, Nonce: t.Nonce, TTL: c.TTL, Outcome: begun, Start: history.Now(), Clock: c.now()}
+				op := history.Op{Kind: t.Kind, Nonce: t.Nonce, Until: t.Until, TTL: c.TTL, Outcome: begun, Start: history.Now(), Clock: n.now()}
 				send(answer{t.ID, op})
-				c.call(store, &op)
+				n.call(&op)
 				send(answer{t.ID, op})
 				if op.Outcome == history.Failed {
 					time.Sleep(20 * time.Millisecond) // limits the rate of refused connections
@@ -109,7 +93,14 @@ func work(config string, in io.Reader, out io.Writer) error {
 		if err := decoder.Decode(&t); err != nil {
 			break // the parent has closed the pipe
 		}
-		tasks <- t
+		if t.Kind != configure {
+			tasks <- t
+			continue
+		}
+		if err := n.configure(*t.Config); err != nil {
+			return err
+		}
+		send(answer{t.ID, history.Op{Kind: configure}})
 	}
 	close(tasks)
 	calling.Wait()
@@ -117,9 +108,11 @@ func work(config string, in io.Reader, out io.Writer) error {
 }
 
 // call makes the call of op and sets its outcome.
-func (c Config) call(s store, op *history.Op) {
+func (n *node) call(op *history.Op) {
+	c := n.config.Load()
 	ctx, cancel := context.WithTimeout(context.Background(), c.Timeout)
 	defer cancel()
+	s := n.store()
 	var err error
 	switch op.Kind {
 	case history.Issue:
@@ -131,11 +124,15 @@ func (c Config) call(s store, op *history.Op) {
 	case history.Rotate:
 		op.Next, err = s.Rotate(ctx, op.Nonce, c.TTL)
 		op.Outcome = history.Accepted
+	case history.Spend:
+		err = s.Spend(ctx, op.Nonce, op.Until)
+		op.Outcome = history.Accepted
 	}
 	op.End = history.Now()
+	op.Jump = n.now().Sub(op.Clock) - time.Duration(op.End-op.Start)
 	switch {
 	case err == nil:
-	case errors.Is(err, dpopnonce.ErrUsed):
+	case errors.Is(err, dpopnonce.ErrUsed), errors.Is(err, dpopnonce.ErrReplayed):
 		op.Outcome = history.Used
 	case errors.Is(err, dpopnonce.ErrExpired):
 		op.Outcome = history.Expired
@@ -145,5 +142,3 @@ func (c Config) call(s store, op *history.Op) {
 		op.Outcome, op.Err = history.Failed, err.Error()
 	}
 }
-
-func (c Config) now() time.Time { return time.Now().Add(c.Offset).UTC() }
