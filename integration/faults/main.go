@@ -43,6 +43,7 @@ var scenarios = []scenario{
 	{"network", "A network that cuts, slows and loses replies", brokenNetwork},
 	{"overload", "Overload", overload},
 	{"clock", "Clocks that differ", clocks},
+	{"deployment", "A rolling deployment", deployment},
 	{"soak", "Soak", soak},
 }
 

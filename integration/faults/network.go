@@ -9,7 +9,6 @@ import (
 	"time"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
-	"github.com/attesto/dpopnonce"
 	"github.com/attesto/dpopnonce/integration/faults/load"
 	"github.com/attesto/dpopnonce/integration/faults/servers"
 	"github.com/rs/zerolog"
@@ -107,63 +106,6 @@ func brokenNetwork(ctx context.Context, e *env) error {
 		}
 	}
 	return e.lostReply(ctx, n, p.DSN())
-}
-
-// lostReply loses the reply to one call after its commit.
-func (e *env) lostReply(ctx context.Context, n *network, direct string) error {
-	through, db, err := load.Config{Driver: "postgres", DSN: n.dsn, Callers: 1}.Repository()
-	if err != nil {
-		return err
-	}
-	pool, err := db.DB()
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	beside, db, err := load.Config{Driver: "postgres", DSN: direct, Callers: 1}.Repository()
-	if err != nil {
-		return err
-	}
-	other, err := db.DB()
-	if err != nil {
-		return err
-	}
-	defer other.Close()
-	e.printf("\nThe reply to one call is lost after its commit.\n\n| call | its error | the error of the next call with the nonce |\n|---|---|---|\n")
-	for _, c := range []struct {
-		name string
-		call func(nonce string) error
-	}{
-		{"Consume", func(nonce string) error { return through.Consume(ctx, nonce, time.Minute) }},
-		{"Rotate", func(nonce string) error {
-			_, err := through.Rotate(ctx, nonce, time.Minute)
-			return err
-		}},
-	} {
-		nonce, err := through.Issue(ctx, time.Minute)
-		if err != nil {
-			return err
-		}
-		if err := c.call("prepares-the-statement"); !errors.Is(err, dpopnonce.ErrUnknown) {
-			return fmt.Errorf("an unknown nonce: %w, want %w", err, dpopnonce.ErrUnknown)
-		}
-		var lost error
-		if err := n.with(ctx, loseReplies, func() error {
-			lost = c.call(nonce)
-			return nil
-		}); err != nil {
-			return err
-		}
-		after := beside.Consume(ctx, nonce, time.Minute)
-		e.printf("| %s | %v | %v |\n", c.name, lost, after)
-		if lost == nil || errors.Is(lost, dpopnonce.ErrRejected) {
-			return fmt.Errorf("a lost reply: %w, want an error that is not a rejection", lost)
-		}
-		if !errors.Is(after, dpopnonce.ErrUsed) {
-			return fmt.Errorf("after a lost reply: %w, want %w", after, dpopnonce.ErrUsed)
-		}
-	}
-	return nil
 }
 
 // pause returns the function of a fault that lasts.

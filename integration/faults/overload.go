@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"runtime"
@@ -20,7 +21,8 @@ const (
 )
 
 // overload lets 1000 callers compete for 10 connections, each call with a deadline
-// of 200 ms.
+// of 200 ms. A third of them rotate stored nonces, a third sealed ones, and a third
+// spend proofs.
 func overload(ctx context.Context, e *env) error {
 	p, err := servers.NewPostgres(e.dir)
 	if err != nil {
@@ -40,7 +42,7 @@ func overload(ctx context.Context, e *env) error {
 			return err
 		}
 	}
-	e.printf("\n1000 callers rotate on a pool of 10 connections, each call with a deadline of %v.\n", deadline)
+	e.printf("\n1000 callers on a pool of 10 connections, each call with a deadline of %v: a third rotate stored nonces, a third sealed ones, and a third spend proofs.\n", deadline)
 	return nil
 }
 
@@ -54,6 +56,14 @@ func (e *env) overload(ctx context.Context, config load.Config) error {
 		return err
 	}
 	defer pool.Close()
+	sealer, err := dpopnonce.NewSealer(dpopnonce.SealerConfig{Purpose: "https://as.example/token", Keys: []dpopnonce.Key{dpopnonce.NewKey()}})
+	if err != nil {
+		return err
+	}
+	sealed, err := dpopnonce.NewRepository(db, append(config.Options(), dpopnonce.WithSealer(sealer))...)
+	if err != nil {
+		return err
+	}
 	length := time.Duration(e.scaled(60, 5)) * time.Second
 	before := runtime.NumGoroutine()
 	var answered, timedOut atomic.Int64
@@ -61,13 +71,22 @@ func (e *env) overload(ctx context.Context, config load.Config) error {
 	var failure atomic.Pointer[error]
 	var callers sync.WaitGroup
 	end := time.Now().Add(length)
-	for range 1000 {
+	for i := range 1000 {
 		callers.Go(func() {
 			nonce := ""
+			call := func(ctx context.Context) (string, error) { return r.Rotate(ctx, nonce, time.Minute) }
+			switch i % 3 {
+			case 1:
+				call = func(ctx context.Context) (string, error) { return sealed.Rotate(ctx, nonce, time.Minute) }
+			case 2:
+				call = func(ctx context.Context) (string, error) {
+					return "", r.Spend(ctx, rand.Text(), time.Now().Add(time.Minute))
+				}
+			}
 			for time.Now().Before(end) {
 				bounded, cancel := context.WithTimeout(ctx, deadline)
 				start := time.Now()
-				next, err := r.Rotate(bounded, nonce, time.Minute)
+				next, err := call(bounded)
 				took.add(time.Since(start))
 				cancel()
 				switch {

@@ -28,8 +28,14 @@ type Load struct {
 	tried    []task   // presented before
 	history  history.History
 	stopping bool
-	lastID   int64
-	ended    error // of a worker that ended by itself
+
+	clients   []*client
+	idle      []*client         // without a call in flight
+	visits    map[int64]*client // by the task in flight
+	rotations int               // of clients, since the last report
+
+	lastID int64
+	ended  error // of a worker that ended by itself
 }
 
 type worker struct {
@@ -118,7 +124,7 @@ func (l *Load) read(w *worker, stdout io.Reader) {
 			delete(w.pending, a.ID)
 		default:
 			delete(w.pending, a.ID)
-			l.record(w, a.Op)
+			l.record(w, a.ID, a.Op)
 			l.send(w)
 		}
 		l.changed.Broadcast()
@@ -130,10 +136,10 @@ func (l *Load) read(w *worker, stdout io.Reader) {
 	if !w.killed && (err != nil || !l.stopping && !w.leaving) {
 		l.ended = fmt.Errorf("worker %d ended by itself: %v", w.number, err)
 	}
-	for _, op := range w.pending {
+	for id, op := range w.pending {
 		if op.Start > 0 { // whether it took effect is not known
 			op.Outcome, op.End = history.Failed, history.Now()
-			l.record(w, op)
+			l.record(w, id, op)
 		}
 	}
 	w.pending = nil
@@ -141,11 +147,12 @@ func (l *Load) read(w *worker, stdout io.Reader) {
 }
 
 // record adds an operation of w to the history and keeps its nonces.
-func (l *Load) record(w *worker, op history.Op) {
+func (l *Load) record(w *worker, id int64, op history.Op) {
 	l.history.Ops = append(l.history.Ops, op)
 	if op.Kind != history.Issue || op.Form() != history.Sealed { // which needs no database
 		w.failing = op.Outcome == history.Failed
 	}
+	visited := l.leave(id, op)
 	switch {
 	case op.Outcome == history.Accepted:
 		w.accepted++
@@ -157,19 +164,24 @@ func (l *Load) record(w *worker, op history.Op) {
 		} else {
 			l.tried = append(l.tried, t)
 		}
-	case op.Kind == history.Issue && op.Outcome == history.Issued:
+	case op.Kind == history.Issue && op.Outcome == history.Issued && !visited:
 		l.nonces = append(l.nonces, op.Nonce)
 	}
-	if op.Next != "" {
+	if op.Next != "" && !visited {
 		l.nonces = append(l.nonces, op.Next)
 	}
 }
 
 // send gives w a task, unless the load is stopping.
 func (l *Load) send(w *worker) {
-	if !l.stopping && !w.leaving {
-		l.sendTask(w, l.next(w))
+	if l.stopping || w.leaving {
+		return
 	}
+	t, visits := l.visit(l.lastID + 1)
+	if !visits {
+		t = l.next(w)
+	}
+	l.sendTask(w, t)
 }
 
 func (l *Load) sendTask(w *worker, t task) (id int64) {

@@ -72,7 +72,7 @@ func (n *node) repository(db *gorm.DB, role Role) (*dpopnonce.Repository, error)
 		start := now()
 		now = func() time.Time { return start }
 	}
-	opts := append(n.config.Load().options(), dpopnonce.WithClock(now))
+	opts := append(n.config.Load().Options(), dpopnonce.WithClock(now))
 	switch role {
 	case Opens:
 		opts = append(opts, dpopnonce.WithOpener(n.sealer))

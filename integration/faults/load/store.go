@@ -57,11 +57,12 @@ func (c Config) Repository(opts ...dpopnonce.Option) (*dpopnonce.Repository, *go
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := dpopnonce.NewRepository(db, append(c.options(), opts...)...)
+	r, err := dpopnonce.NewRepository(db, append(c.Options(), opts...)...)
 	return r, db, err
 }
 
-func (c Config) options() []dpopnonce.Option {
+// Options returns the options of a repository.
+func (c Config) Options() []dpopnonce.Option {
 	opts := []dpopnonce.Option{dpopnonce.WithClock(c.now)}
 	if c.GroupCommit {
 		opts = append(opts, dpopnonce.WithGroupCommit())
