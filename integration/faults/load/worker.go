@@ -29,6 +29,7 @@ type Config struct {
 	Timeout     time.Duration // of a call
 	Offset      time.Duration // of the node's clock
 	Sweep       time.Duration // between sweeps; none if 0
+	Namespace   string        // of the network; that of the load if empty
 }
 
 // A task is a call for a worker.

@@ -31,7 +31,7 @@ func NewMariaDB(parent string, settings ...string) (*MariaDB, error) {
 		return nil, err
 	}
 	m := &MariaDB{}
-	m.name, m.user = "mariadb", "mysql"
+	m.name, m.user, m.host = "mariadb", "mysql", loopback
 	if m.dir, err = newDir(parent, "mariadb", m.user); err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func NewMariaDB(parent string, settings ...string) (*MariaDB, error) {
 
 // DSN returns the DSN of the server.
 func (m *MariaDB) DSN() string {
-	return fmt.Sprintf("root@tcp(127.0.0.1:%d)/dpopnonce?parseTime=true&loc=UTC&timeout=2s", m.port)
+	return fmt.Sprintf("root@tcp(%s:%d)/dpopnonce?parseTime=true&loc=UTC&timeout=2s", m.host.Address, m.port)
 }
 
 // Start starts the server and waits until it executes statements on tables, which a
@@ -64,6 +64,15 @@ func (m *MariaDB) Start() error {
 	return m.start(func(ctx context.Context) error {
 		return m.Exec(ctx, "SELECT 1 FROM mysql.global_priv LIMIT 1")
 	})
+}
+
+// MoveTo makes a server that does not run yet run on a host, and serve the hosts of
+// its network.
+func (m *MariaDB) MoveTo(h Host) error {
+	m.host = h
+	m.command = append(m.command, "--bind-address="+h.Address)
+	return os.WriteFile(filepath.Join(m.dir, "create.sql"),
+		[]byte("CREATE DATABASE IF NOT EXISTS dpopnonce;\nGRANT ALL ON *.* TO root@'%';\n"), 0o644)
 }
 
 // Exec runs a statement.
