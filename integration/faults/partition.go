@@ -23,7 +23,10 @@ func partition(ctx context.Context, e *env) error {
 	e.printf("\nA pair, and callers beside either server, in four network namespaces. Each cut lasts %v, the deadline of a call is %v. "+
 		"*Two primaries*: the standby is promoted in a partition, and the old primary lives on with the callers beside it. "+
 		"If it was synchronous, it accepted %d of their nonces in the partition, and %d of their calls failed.\n", cutFor, giveUp, accepted, failed)
-	return nil
+	if e.short {
+		return nil
+	}
+	return e.partitionGalera(ctx)
 }
 
 const (
@@ -83,35 +86,38 @@ func (e *env) partitionPair(ctx context.Context, synchronous bool) (accepted, fa
 	oneWay := func(a, b servers.Host) func() error { return func() error { return s.net.Cut(a, b) } }
 	for _, c := range []struct {
 		name  string
-		short bool
+		half  bool // the other half of the callers goes on alone
 		fault func() error
 	}{
-		{"primary and standby cut apart", true, both(primary, standby)},
+		{"primary and standby cut apart", false, both(primary, standby)},
 		{"what the primary sends the standby", false, oneWay(primary, standby)},
 		{"what the standby sends the primary", false, oneWay(standby, primary)},
-		{"primary and half of the callers cut apart", false, both(primary, callers)},
-		{"what the primary sends them", false, oneWay(primary, callers)},
-		{"what they send the primary", false, oneWay(callers, primary)},
+		{"primary and half of the callers cut apart", true, both(primary, callers)},
+		{"what the primary sends them", true, oneWay(primary, callers)},
+		{"what they send the primary", true, oneWay(callers, primary)},
 		{fmt.Sprintf("%d %% of the packets on each link lost", lossy), false, func() error { return s.net.Lose(lossy) }},
 		{"what the primary sends, " + narrowRate + "/s", false, func() error { return s.net.Narrow(primary, narrowRate) }},
 	} {
-		if e.short && !c.short {
-			continue
-		}
 		h, err := e.under(ctx, s.configs, e.repeats, func(l *load.Load) error {
-			return l.Break(ctx, func() error {
+			if err := l.Break(ctx, func() error {
 				if err := c.fault(); err != nil {
 					return err
 				}
 				time.Sleep(cutFor)
 				return s.net.Heal()
-			})
+			}); err != nil || !c.half {
+				return err
+			}
+			return l.Accept(ctx, 5000) // of both halves again, which contend
 		})
 		if err != nil {
 			return 0, 0, fmt.Errorf("%s: %w", c.name, err)
 		}
 		if _, err := e.judge(c.name, h, false); err != nil {
 			return 0, 0, err
+		}
+		if e.short {
+			break
 		}
 	}
 	return e.promoteApart(ctx, s, e.repeats)
@@ -172,20 +178,4 @@ func (e *env) promoteApart(ctx context.Context, s *split, times int) (accepted, 
 		err = fmt.Errorf("%s: callers beside the old primary had %d acceptances and %d failures", name, accepted, failed)
 	}
 	return accepted, failed, err
-}
-
-// answers counts the calls of the fault's process that began and ended during it.
-func answers(h history.History, f history.Fault) (accepted, failed int) {
-	for _, op := range h.Ops {
-		if op.Process != f.Process || op.Start < f.From || op.End > f.To {
-			continue
-		}
-		switch op.Outcome {
-		case history.Accepted:
-			accepted++
-		case history.Failed:
-			failed++
-		}
-	}
-	return accepted, failed
 }
