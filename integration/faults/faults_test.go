@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 func TestShortScenariosPass(t *testing.T) {
 	for _, s := range scenarios {
 		switch s.name {
-		case "disk", "galera", "failover", "soak":
+		case "disk", "galera", "failover", "patroni", "soak":
 			continue
 		}
 		t.Run(s.name, func(t *testing.T) {

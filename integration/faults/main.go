@@ -42,6 +42,7 @@ var scenarios = []scenario{
 	{"pooler", "PgBouncer: killed", killPgBouncer},
 	{"network", "A network that cuts, slows and loses replies", brokenNetwork},
 	{"partition", "Partitions", partition},
+	{"patroni", "Patroni: three nodes, the leader lost", patroni},
 	{"overload", "Overload", overload},
 	{"clock", "Clocks that differ", clocks},
 	{"soak", "Soak", soak},

@@ -100,10 +100,15 @@ func (p *process) kill() error {
 		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended before
 	}
 	<-p.ended
-	for _, pid := range all {
+	return gone(p.name, all)
+}
+
+// gone waits until processes that were killed have ended.
+func gone(name string, pids []int) error {
+	for _, pid := range pids {
 		for deadline := time.Now().Add(10 * time.Second); alive(pid); {
 			if time.Now().After(deadline) {
-				return fmt.Errorf("%s: process %d survived SIGKILL", p.name, pid)
+				return fmt.Errorf("%s: process %d survived SIGKILL", name, pid)
 			}
 			time.Sleep(time.Millisecond)
 		}
