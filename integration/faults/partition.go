@@ -104,6 +104,9 @@ func (e *env) partitionPair(ctx context.Context, synchronous bool) (accepted, fa
 					return err
 				}
 				time.Sleep(cutFor)
+				if s.net.Hit() == 0 {
+					return errors.New("no packet was hit")
+				}
 				return s.net.Heal()
 			}); err != nil || !c.half {
 				return err

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -86,7 +87,7 @@ func (w *Network) make(n int) error {
 
 // Cut drops all that one host sends to the other.
 func (w *Network) Cut(from, to servers.Host) error {
-	return all("ip netns exec " + to.Namespace + " nft add rule inet faults input ip saddr " + from.Address + " drop")
+	return all("ip netns exec " + to.Namespace + " nft add rule inet faults input ip saddr " + from.Address + " counter drop")
 }
 
 // Part drops all between two sides of the network.
@@ -103,7 +104,7 @@ func (w *Network) Part(side, other []servers.Host) (err error) {
 func (w *Network) Lose(percent int) (err error) {
 	for _, to := range w.Hosts {
 		for _, from := range w.Hosts {
-			err = errors.Join(err, all(fmt.Sprintf("ip netns exec %s nft add rule inet faults input ip saddr %s numgen random mod 100 < %d drop",
+			err = errors.Join(err, all(fmt.Sprintf("ip netns exec %s nft add rule inet faults input ip saddr %s numgen random mod 100 < %d counter drop",
 				to.Namespace, from.Address, percent)))
 		}
 	}
@@ -113,6 +114,21 @@ func (w *Network) Lose(percent int) (err error) {
 // Narrow limits what a host sends, to a rate as tc understands it.
 func (w *Network) Narrow(h servers.Host, rate string) error {
 	return all("tc -n " + h.Namespace + " qdisc add dev eth0 root tbf rate " + rate + " burst 16kb latency 100ms")
+}
+
+var hits = regexp.MustCompile(`(?:packets|overlimits) (\d+)`)
+
+// Hit counts the packets that were dropped or held back since the network was whole.
+func (w *Network) Hit() (packets int) {
+	for _, h := range w.Hosts {
+		rules, _ := exec.Command("ip", "netns", "exec", h.Namespace, "nft", "list", "chain", "inet", "faults", "input").Output()
+		link, _ := exec.Command("tc", "-n", h.Namespace, "-s", "qdisc", "show", "dev", "eth0").Output()
+		for _, m := range hits.FindAllSubmatch(append(rules, link...), -1) {
+			n, _ := strconv.Atoi(string(m[1]))
+			packets += n
+		}
+	}
+	return packets
 }
 
 // Heal ends all faults.

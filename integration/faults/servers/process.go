@@ -22,15 +22,6 @@ import (
 // startTimeout is how long a server may take to become ready.
 const startTimeout = 90 * time.Second
 
-// A Host is where a server or worker runs.
-type Host struct {
-	Namespace string // of the network; that of this process if empty
-	Address   string
-}
-
-// loopback is the Host of a server that is given none.
-var loopback = Host{Address: "127.0.0.1"}
-
 // A process is the process of a server.
 type process struct {
 	host    Host
@@ -170,17 +161,6 @@ func as(name, dir string, command ...string) (*exec.Cmd, error) {
 	}
 	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uid, Gid: gid}
 	return cmd, nil
-}
-
-// enter makes cmd run in the namespace, which takes root, and then as the user.
-func (h Host) enter(cmd *exec.Cmd, user string) {
-	if h.Namespace == "" {
-		return
-	}
-	cmd.SysProcAttr.Credential = nil
-	inside := exec.Command("ip", append([]string{"netns", "exec", h.Namespace, "setpriv", "--reuid=" + user, "--regid=" + user,
-		"--init-groups", "--pdeathsig=KILL"}, cmd.Args...)...)
-	cmd.Path, cmd.Args = inside.Path, inside.Args
 }
 
 func idsOf(name string) (uid, gid uint32, err error) {
