@@ -98,7 +98,7 @@ func (e *env) partitionPair(ctx context.Context, synchronous bool) (accepted, fa
 		{fmt.Sprintf("%d %% of the packets on each link lost", lossy), false, func() error { return s.net.Lose(lossy) }},
 		{"what the primary sends, " + narrowRate + "/s", false, func() error { return s.net.Narrow(primary, narrowRate) }},
 	} {
-		h, err := e.under(ctx, s.configs, e.repeats, func(l *load.Load) error {
+		h, err := e.under(ctx, s.configs, e.scaled(e.repeats, 1), func(l *load.Load) error {
 			if err := l.Break(ctx, func() error {
 				if err := c.fault(); err != nil {
 					return err
@@ -123,7 +123,7 @@ func (e *env) partitionPair(ctx context.Context, synchronous bool) (accepted, fa
 			break
 		}
 	}
-	return e.promoteApart(ctx, s, e.repeats)
+	return e.promoteApart(ctx, s, e.scaled(e.repeats, 1))
 }
 
 // promoteApart promotes the standby in a partition in which the primary lives and

@@ -36,7 +36,9 @@ func (e Refused) Unwrap() error { return e.Cause }
 // New makes a network of n hosts.
 func New(n int) (*Network, error) {
 	for program, pkg := range map[string]string{"ip": "iproute2", "tc": "iproute2", "nft": "nftables", "setpriv": "util-linux"} {
-		if _, err := exec.LookPath(program); err != nil {
+		_, err := exec.LookPath(program)
+		_, beside := exec.LookPath("/usr/sbin/" + program) // not in everybody's PATH
+		if err != nil && beside != nil {
 			return nil, servers.NotInstalled{Server: program, Package: pkg}
 		}
 	}
