@@ -150,7 +150,9 @@ func (e *env) promoteApart(ctx context.Context, s *split, times int) (accepted, 
 		if err := l.Accept(ctx, 1000, but...); err != nil {
 			return err
 		}
-		time.Sleep(giveUp)
+		if s.synchronous {
+			time.Sleep(giveUp)
+		}
 		partitions = append(partitions, history.Fault{From: from, To: history.Now(), Process: old})
 		if err := s.net.Heal(); err != nil {
 			return err
@@ -158,7 +160,7 @@ func (e *env) promoteApart(ctx context.Context, s *split, times int) (accepted, 
 		if err := l.Accept(ctx, 500, old); err != nil {
 			return err
 		}
-		if err := s.standby.Kill(); err != nil {
+		if err := s.standby.Kill(); err != nil || !s.synchronous {
 			return err
 		}
 		return s.restore(ctx)
