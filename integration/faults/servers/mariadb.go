@@ -137,7 +137,7 @@ func NewGaleraOn(parent string, hosts []Host) (*Galera, error) {
 			"--wsrep-provider="+provider, "--wsrep-cluster-name=dpopnonce", "--wsrep-node-address="+host.Address,
 			"--wsrep-sst-method=rsync", fmt.Sprintf("--wsrep-sst-receive-address=%s:%d", host.Address, transfer),
 			fmt.Sprintf("--wsrep-provider-options=gmcast.listen_addr=tcp://%[1]s:%[2]d;ist.recv_addr=%[1]s:%[3]d;"+
-				"evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S;evs.inactive_timeout=PT4S", host.Address, port, ist))
+				"evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S", host.Address, port, ist))
 		if err != nil {
 			return nil, err
 		}
