@@ -17,18 +17,21 @@ func partition(ctx context.Context, e *env) error {
 	if err != nil {
 		return fmt.Errorf("synchronous standby: %w", err)
 	}
+	text := fmt.Sprintf("\nA pair, and callers beside either server, in four network namespaces. Each cut lasts %v, the deadline of a call is %v. "+
+		"*Two primaries*: the standby is promoted in a partition, and the old primary lives on with the callers beside it. "+
+		"If it was synchronous, it accepted %d of their nonces in the partition, and %d of their calls failed.\n", cutFor, giveUp, accepted, failed)
 	if !e.short {
 		if _, _, err := e.partitionPair(ctx, false); err != nil {
 			return fmt.Errorf("asynchronous standby: %w", err)
 		}
+		if accepted, failed, err = e.partitionGalera(ctx); err != nil {
+			return fmt.Errorf("galera: %w", err)
+		}
+		text += fmt.Sprintf("\nThree Galera nodes, each in a network namespace with callers of its own. A node is cut off until it has noticed and the other two have "+
+			"accepted 500 more nonces. From when it noticed to the end of the cut its callers had %d acceptances and %d failures.\n", accepted, failed)
 	}
-	e.printf("\nA pair, and callers beside either server, in four network namespaces. Each cut lasts %v, the deadline of a call is %v. "+
-		"*Two primaries*: the standby is promoted in a partition, and the old primary lives on with the callers beside it. "+
-		"If it was synchronous, it accepted %d of their nonces in the partition, and %d of their calls failed.\n", cutFor, giveUp, accepted, failed)
-	if e.short {
-		return nil
-	}
-	return e.partitionGalera(ctx)
+	e.printf("%s", text)
+	return nil
 }
 
 const (

@@ -12,20 +12,20 @@ import (
 )
 
 // partitionGalera cuts each node of a cluster in turn off from the other two, with
-// the callers beside it.
-func (e *env) partitionGalera(ctx context.Context) (err error) {
+// the callers beside it. It returns what these got, once the node had noticed.
+func (e *env) partitionGalera(ctx context.Context) (accepted, failed int, err error) {
 	net, err := netns.New(3)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, net.Close()) }()
 	g, err := servers.NewGaleraOn(e.dir, net.Hosts)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	defer g.Stop()
 	if err := g.Start(); err != nil {
-		return err
+		return 0, 0, err
 	}
 	var dsns []string
 	for _, node := range g.Nodes {
@@ -36,9 +36,8 @@ func (e *env) partitionGalera(ctx context.Context) (err error) {
 		configs[i].Namespace = net.Hosts[i].Namespace
 	}
 	if err := migrate(ctx, configs[0]); err != nil {
-		return err
+		return 0, 0, err
 	}
-	accepted, failed := 0, 0
 	for _, c := range []struct {
 		name string
 		cut  func(node, other servers.Host) error
@@ -51,13 +50,11 @@ func (e *env) partitionGalera(ctx context.Context) (err error) {
 	} {
 		a, f, err := e.cutNodes(ctx, c.name, g, net, configs, c.cut)
 		if err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+			return 0, 0, fmt.Errorf("%s: %w", c.name, err)
 		}
 		accepted, failed = accepted+a, failed+f
 	}
-	e.printf("\nThree Galera nodes, each in a network namespace with callers of its own. A node is cut off until it has noticed and the other two have "+
-		"accepted 500 more nonces. From when it noticed to the end of the cut its callers had %d acceptances and %d failures.\n", accepted, failed)
-	return nil
+	return accepted, failed, nil
 }
 
 // cutNodes returns what the callers of the nodes that were cut off got, once the
