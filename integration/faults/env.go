@@ -14,10 +14,11 @@ import (
 
 // An env is the environment of a scenario.
 type env struct {
-	dir   string // of servers and files
-	short bool
-	text  strings.Builder // the report
-	begun bool            // the report has the head of its table of histories
+	dir     string // of servers and files
+	short   bool
+	repeats int             // of each kind of fault
+	text    strings.Builder // the report
+	begun   bool            // the report has the head of its table of histories
 }
 
 // scaled returns n, or short in a short run.

@@ -95,17 +95,22 @@ type pair struct {
 	synchronous      bool
 }
 
-func newPair(ctx context.Context, dir string, synchronous bool) (*pair, error) {
+// newPair starts a pair, on two hosts if there are any.
+func newPair(ctx context.Context, dir string, synchronous bool, hosts ...servers.Host) (*pair, error) {
 	primary, err := servers.NewPostgres(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := primary.Start(); err != nil {
-		return nil, err
-	}
 	standby, err := servers.NewStandby(dir)
 	if err != nil {
-		primary.Stop()
+		return nil, err
+	}
+	if hosts != nil {
+		if err := errors.Join(primary.MoveTo(hosts[0]), standby.MoveTo(hosts[1])); err != nil {
+			return nil, err
+		}
+	}
+	if err := primary.Start(); err != nil {
 		return nil, err
 	}
 	p := &pair{primary, standby, synchronous}

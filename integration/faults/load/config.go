@@ -19,6 +19,7 @@ type Config struct {
 	TTL         time.Duration // of nonces and proofs
 	Timeout     time.Duration // of a call
 	Sweep       time.Duration // between sweeps; none if 0
+	Namespace   string        // of the network; that of the load if empty
 
 	// The node's clock is ahead by Offset. If Speed is not 0, it has run that many
 	// times as fast since Epoch.

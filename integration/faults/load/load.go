@@ -81,6 +81,9 @@ func (l *Load) StartWorker(i int) error {
 		return err
 	}
 	cmd := exec.Command(self)
+	if w.config.Namespace != "" {
+		cmd = exec.Command("ip", "netns", "exec", w.config.Namespace, self)
+	}
 	cmd.Env = append(os.Environ(), workerVariable+"="+string(config))
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()

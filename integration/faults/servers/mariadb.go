@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -31,7 +32,7 @@ func NewMariaDB(parent string, settings ...string) (*MariaDB, error) {
 		return nil, err
 	}
 	m := &MariaDB{}
-	m.name, m.user = "mariadb", "mysql"
+	m.name, m.user, m.host = "mariadb", "mysql", loopback
 	if m.dir, err = newDir(parent, "mariadb", m.user); err != nil {
 		return nil, err
 	}
@@ -55,7 +56,7 @@ func NewMariaDB(parent string, settings ...string) (*MariaDB, error) {
 
 // DSN returns the DSN of the server.
 func (m *MariaDB) DSN() string {
-	return fmt.Sprintf("root@tcp(127.0.0.1:%d)/dpopnonce?parseTime=true&loc=UTC&timeout=2s", m.port)
+	return fmt.Sprintf("root@tcp(%s:%d)/dpopnonce?parseTime=true&loc=UTC&timeout=2s", m.host.Address, m.port)
 }
 
 // Start starts the server and waits until it executes statements on tables, which a
@@ -64,6 +65,15 @@ func (m *MariaDB) Start() error {
 	return m.start(func(ctx context.Context) error {
 		return m.Exec(ctx, "SELECT 1 FROM mysql.global_priv LIMIT 1")
 	})
+}
+
+// MoveTo makes a server that does not run yet run on a host, and serve the hosts of
+// its network.
+func (m *MariaDB) MoveTo(h Host) error {
+	m.host = h
+	m.command = append(m.command, "--bind-address="+h.Address)
+	return os.WriteFile(filepath.Join(m.dir, "create.sql"),
+		[]byte("CREATE DATABASE IF NOT EXISTS dpopnonce;\nCREATE USER IF NOT EXISTS root@'%';\nGRANT ALL ON *.* TO root@'%';\n"), 0o644)
 }
 
 // Exec runs a statement.
@@ -89,8 +99,13 @@ type Galera struct {
 	address string
 }
 
-// NewGalera prepares a cluster. It does not start it.
+// NewGalera prepares a cluster on this host. It does not start it.
 func NewGalera(parent string, nodes int) (*Galera, error) {
+	return NewGaleraOn(parent, slices.Repeat([]Host{loopback}, nodes))
+}
+
+// NewGaleraOn prepares a cluster with a node on each host. It does not start it.
+func NewGaleraOn(parent string, hosts []Host) (*Galera, error) {
 	provider, err := find("Galera", "galera-4 rsync", "libgalera_smm.so")
 	if err != nil {
 		return nil, err
@@ -100,15 +115,16 @@ func NewGalera(parent string, nodes int) (*Galera, error) {
 	}
 	g := &Galera{}
 	var addresses []string
-	ports := make([]int, nodes)
+	ports := make([]int, len(hosts))
 	for i := range ports {
 		if ports[i], err = freePort(); err != nil {
 			return nil, err
 		}
-		addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", ports[i]))
+		addresses = append(addresses, fmt.Sprintf("%s:%d", hosts[i].Address, ports[i]))
 	}
 	g.address = "gcomm://" + strings.Join(addresses, ",")
-	for _, port := range ports {
+	for i, port := range ports {
+		host := hosts[i]
 		transfer, err := freePort()
 		if err != nil {
 			return nil, err
@@ -118,12 +134,17 @@ func NewGalera(parent string, nodes int) (*Galera, error) {
 			return nil, err
 		}
 		node, err := NewMariaDB(parent, "--binlog-format=ROW", "--innodb-autoinc-lock-mode=2", "--wsrep-on=ON",
-			"--wsrep-provider="+provider, "--wsrep-cluster-name=dpopnonce", "--wsrep-node-address=127.0.0.1",
-			"--wsrep-sst-method=rsync", fmt.Sprintf("--wsrep-sst-receive-address=127.0.0.1:%d", transfer),
-			fmt.Sprintf("--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:%d;ist.recv_addr=127.0.0.1:%d;"+
-				"evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S;evs.inactive_timeout=PT4S", port, ist))
+			"--wsrep-provider="+provider, "--wsrep-cluster-name=dpopnonce", "--wsrep-node-address="+host.Address,
+			"--wsrep-sst-method=rsync", fmt.Sprintf("--wsrep-sst-receive-address=%s:%d", host.Address, transfer),
+			fmt.Sprintf("--wsrep-provider-options=gmcast.listen_addr=tcp://%[1]s:%[2]d;ist.recv_addr=%[1]s:%[3]d;"+
+				"evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S", host.Address, port, ist))
 		if err != nil {
 			return nil, err
+		}
+		if host.Namespace != "" {
+			if err := node.MoveTo(host); err != nil {
+				return nil, err
+			}
 		}
 		g.Nodes = append(g.Nodes, node)
 	}
@@ -138,6 +159,18 @@ func (g *Galera) Start() error {
 		}
 	}
 	return nil
+}
+
+// Primary reports whether node i is in the part of the cluster that serves.
+func (g *Galera) Primary(ctx context.Context, i int) (bool, error) {
+	db, err := sql.Open("mysql", g.Nodes[i].DSN())
+	if err != nil {
+		return false, err
+	}
+	defer db.Close()
+	var name, status string
+	err = db.QueryRowContext(ctx, "SHOW STATUS LIKE 'wsrep_cluster_status'").Scan(&name, &status)
+	return status == "Primary", err
 }
 
 // StartNode starts node i, which creates the cluster or joins it.

@@ -39,7 +39,7 @@ func preparePostgres(parent string) (*Postgres, error) {
 		return nil, err
 	}
 	p := &Postgres{bin: filepath.Dir(postgres)}
-	p.name, p.user = "postgres", "postgres"
+	p.name, p.user, p.host = "postgres", "postgres", loopback
 	if p.dir, err = newDir(parent, "postgres", p.user); err != nil {
 		return nil, err
 	}
@@ -77,6 +77,15 @@ func (p *Postgres) CopyFrom(primary *Postgres) error {
 		"--no-sync", "-d", primary.DSN())
 }
 
+// MoveTo makes a server that does not run yet run on a host, and serve the hosts of
+// its network.
+func (p *Postgres) MoveTo(h Host) error {
+	p.host = h
+	hba := filepath.Join(p.dir, "hba.conf")
+	p.command = append(p.command, "-c", "listen_addresses="+h.Address, "-c", "hba_file="+hba)
+	return os.WriteFile(hba, []byte("host all all samenet trust\nhost replication all samenet trust\n"), 0o644)
+}
+
 // Set changes a setting of the running server.
 func (p *Postgres) Set(ctx context.Context, name, value string) error {
 	if err := p.Exec(ctx, "ALTER SYSTEM SET "+name+" = '"+value+"'"); err != nil {
@@ -87,13 +96,14 @@ func (p *Postgres) Set(ctx context.Context, name, value string) error {
 
 // DSN returns the DSN of this server alone.
 func (p *Postgres) DSN() string {
-	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", p.port)
+	return fmt.Sprintf("postgres://postgres@%s:%d/postgres?sslmode=disable", p.host.Address, p.port)
 }
 
 // DSNOfPair returns a DSN of the one of two servers that accepts writes.
 func DSNOfPair(a, b *Postgres) string {
-	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Host: fmt.Sprintf("127.0.0.1:%d,127.0.0.1:%d", a.port, b.port),
-		Path: "/postgres", RawQuery: "sslmode=disable&target_session_attrs=read-write&connect_timeout=2"}
+	hosts := fmt.Sprintf("%s:%d,%s:%d", a.host.Address, a.port, b.host.Address, b.port)
+	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Host: hosts, Path: "/postgres",
+		RawQuery: "sslmode=disable&target_session_attrs=read-write&connect_timeout=2"}
 	return u.String()
 }
 

@@ -24,6 +24,7 @@ const startTimeout = 90 * time.Second
 
 // A process is the process of a server.
 type process struct {
+	host    Host
 	name    string
 	dir     string
 	user    string // runs it if this process is root
@@ -43,6 +44,7 @@ func (p *process) start(ready func(context.Context) error) error {
 	if err != nil {
 		return err
 	}
+	p.host.enter(cmd, p.user)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return err
@@ -89,10 +91,15 @@ func (p *process) kill() error {
 		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended before
 	}
 	<-p.ended
-	for _, pid := range all {
+	return gone(p.name, all)
+}
+
+// gone waits until processes that were killed have ended.
+func gone(name string, pids []int) error {
+	for _, pid := range pids {
 		for deadline := time.Now().Add(10 * time.Second); alive(pid); {
 			if time.Now().After(deadline) {
-				return fmt.Errorf("%s: process %d survived SIGKILL", p.name, pid)
+				return fmt.Errorf("%s: process %d survived SIGKILL", name, pid)
 			}
 			time.Sleep(time.Millisecond)
 		}
