@@ -3,7 +3,7 @@
 // all calls: a nonce is accepted at most once, not after its expiry, and only if
 // it was issued.
 //
-//	go run . [-short] [-out FILE] [SCENARIO...]
+//	go run . [-short] [-repeats N] [-out FILE] [SCENARIO...]
 //
 // It starts its own servers from the installed packages, prints a report in
 // markdown, and fails if a scenario fails.
@@ -38,6 +38,7 @@ var scenarios = []scenario{
 	{"postgres", "PostgreSQL: killed", killPostgres},
 	{"failover", "PostgreSQL: failover to a synchronous standby", failover},
 	{"mariadb", "MariaDB: killed", killMariaDB},
+	{"power", "Power cuts", powerCuts},
 	{"galera", "Galera: three nodes, one killed", killGalera},
 	{"pooler", "PgBouncer: killed", killPgBouncer},
 	{"network", "A network that cuts, slows and loses replies", brokenNetwork},
@@ -49,17 +50,18 @@ var scenarios = []scenario{
 func main() {
 	load.RunWorker()
 	short := flag.Bool("short", false, "fewer faults and acceptances")
+	repeats := flag.Int("repeats", 3, "cuts, partitions and failovers of each kind")
 	out := flag.String("out", "", "file to also write the report to")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *short, *out, flag.Args()); err != nil {
+	if err := run(ctx, *short, *repeats, *out, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "faults:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, short bool, out string, names []string) error {
+func run(ctx context.Context, short bool, repeats int, out string, names []string) error {
 	for _, name := range names {
 		if !slices.ContainsFunc(scenarios, func(s scenario) bool { return s.name == name }) {
 			return fmt.Errorf("unknown scenario %q", name)
@@ -74,7 +76,7 @@ func run(ctx context.Context, short bool, out string, names []string) error {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "%s: %s\n", time.Now().Format(time.TimeOnly), s.title)
-		section, err := runOne(ctx, s, short)
+		section, err := runOne(ctx, s, short, repeats)
 		text.WriteString(section)
 		if err != nil {
 			err = fmt.Errorf("%s: %w", s.name, err)
@@ -93,7 +95,7 @@ func run(ctx context.Context, short bool, out string, names []string) error {
 	return errors.Join(errs...)
 }
 
-func runOne(ctx context.Context, s scenario, short bool) (section string, err error) {
+func runOne(ctx context.Context, s scenario, short bool, repeats int) (section string, err error) {
 	dir, err := os.MkdirTemp("", "faults-")
 	if err != nil {
 		return "", err
@@ -102,7 +104,7 @@ func runOne(ctx context.Context, s scenario, short bool) (section string, err er
 	if err := os.Chmod(dir, 0o711); err != nil { // the servers run as other users
 		return "", err
 	}
-	e := &env{dir: dir, short: short}
+	e := &env{dir: dir, short: short, repeats: repeats}
 	err = s.run(ctx, e)
 	return "\n## " + s.title + "\n\n" + strings.TrimSpace(e.text.String()) + "\n", err
 }

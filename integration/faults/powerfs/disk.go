@@ -26,6 +26,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fs"
@@ -102,7 +103,7 @@ func (d *Disk) mount() error {
 		EntryTimeout: &forever,
 		AttrTimeout:  &forever,
 		MountOptions: fuse.MountOptions{
-			Name: "powerfs", DirectMount: true, AllowOther: os.Geteuid() == 0, MaxWrite: 1 << 20,
+			Name: "powerfs", DirectMount: true, AllowOther: os.Geteuid() == 0, MaxWrite: 256 << 10,
 			ExplicitDataCacheControl: true, DisableXAttrs: true, Options: []string{"default_permissions"},
 		},
 	})
@@ -113,7 +114,19 @@ func (d *Disk) mount() error {
 }
 
 // Close unmounts the file system. Its files are gone from dir.
-func (d *Disk) Close() error { return d.server.Unmount() }
+func (d *Disk) Close() error { return d.unmount() }
+
+// unmount also ends the mount where another mount namespace has a copy of it.
+func (d *Disk) unmount() error {
+	if os.Geteuid() != 0 {
+		return d.server.Unmount()
+	}
+	if err := syscall.Unmount(d.dir, syscall.MNT_FORCE|syscall.MNT_DETACH); err != nil {
+		return err
+	}
+	d.server.Wait()
+	return nil
+}
 
 // Sync makes everything durable that was written, also on a disk that lies: time
 // enough has passed.
@@ -127,7 +140,7 @@ func (d *Disk) Sync() {
 // Cut cuts the power and returns when it is on again. No process may have a file
 // open. The file system is mounted anew, so that the kernel's caches are lost.
 func (d *Disk) Cut() error {
-	if err := d.server.Unmount(); err != nil {
+	if err := d.unmount(); err != nil {
 		return err
 	}
 	d.mu.Lock()

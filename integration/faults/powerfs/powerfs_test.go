@@ -77,6 +77,11 @@ func read(t *testing.T, name string) string {
 // outcome then returns.
 func outcomes(t *testing.T, prepare func(dir string), outcome func(dir string) string) map[string]int {
 	t.Helper()
+	return outcomesOf(t, cuts, prepare, outcome)
+}
+
+func outcomesOf(t *testing.T, cuts int, prepare func(dir string), outcome func(dir string) string) map[string]int {
+	t.Helper()
 	disk, dir := over(t)
 	seen := map[string]int{}
 	for range cuts {
@@ -117,7 +122,7 @@ func TestSyncedDataSurvives(t *testing.T) {
 		"msync": func(name string) { mapped(t, name, text) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			seen := outcomes(t, func(dir string) { sync(filepath.Join(dir, "f")) },
+			seen := outcomesOf(t, 6, func(dir string) { sync(filepath.Join(dir, "f")) },
 				func(dir string) string { return fmt.Sprint(read(t, filepath.Join(dir, "f")) == string(text)) })
 			want(t, seen, "true")
 		})
