@@ -58,7 +58,7 @@ func fullDisk(ctx context.Context, e *env) error {
 		all = append(all, fmt.Sprintf("\"%s\" (%d)", text, n))
 	}
 	slices.Sort(all)
-	check, err := integrity(filepath.Join(dir, "nonces.db"))
+	check, err := integrity(configs[0])
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,8 @@ import (
 type env struct {
 	dir     string // of servers and files
 	short   bool
-	repeats int             // of each kind of fault
+	repeats int             // faults of each kind
+	enough  int             // acceptances of a history, if not the usual number
 	text    strings.Builder // the report
 	begun   bool            // the report has the head of its table of histories
 }
@@ -30,7 +32,7 @@ func (e *env) scaled(n, short int) int {
 }
 
 // acceptances is how many acceptances a history needs.
-func (e *env) acceptances() int { return e.scaled(10_000, 500) }
+func (e *env) acceptances() int { return cmp.Or(e.enough, e.scaled(10_000, 500)) }
 
 func (e *env) printf(format string, args ...any) { fmt.Fprintf(&e.text, format, args...) }
 

@@ -148,7 +148,7 @@ func killSQLite(ctx context.Context, e *env) error {
 			return err
 		}
 	}
-	check, err := integrity(filepath.Join(e.dir, "nonces.db"))
+	check, err := integrity(load.Config{Driver: "sqlite", DSN: sqliteDSN(filepath.Join(e.dir, "nonces.db")), Callers: 1})
 	if err != nil {
 		return err
 	}
@@ -159,8 +159,8 @@ func killSQLite(ctx context.Context, e *env) error {
 	return nil
 }
 
-func integrity(file string) (result string, err error) {
-	db, err := load.Config{Driver: "sqlite", DSN: sqliteDSN(file), Callers: 1}.Open()
+func integrity(c load.Config) (result string, err error) {
+	db, err := c.Open()
 	if err != nil {
 		return "", err
 	}

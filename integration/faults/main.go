@@ -38,6 +38,7 @@ var scenarios = []scenario{
 	{"postgres", "PostgreSQL: killed", killPostgres},
 	{"failover", "PostgreSQL: failover to a synchronous standby", failover},
 	{"mariadb", "MariaDB: killed", killMariaDB},
+	{"power", "Power cuts", powerCuts},
 	{"galera", "Galera: three nodes, one killed", killGalera},
 	{"pooler", "PgBouncer: killed", killPgBouncer},
 	{"network", "A network that cuts, slows and loses replies", brokenNetwork},

@@ -66,6 +66,23 @@ func (l *Load) Break(ctx context.Context, what func() error) error {
 	return nil
 }
 
+// BreakAll is Break for workers that run the database themselves: it kills them all
+// before it calls what. StartWorker starts them again.
+func (l *Load) BreakAll(ctx context.Context, what func() error) error {
+	return l.Break(ctx, func() error {
+		l.mu.Lock()
+		for _, w := range l.workers {
+			w.killed = true
+			_ = w.cmd.Process.Kill()
+		}
+		l.mu.Unlock()
+		for _, w := range l.workers {
+			<-w.ended
+		}
+		return what()
+	})
+}
+
 func (l *Load) busy(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -69,6 +69,9 @@ func (p *process) start(ready func(context.Context) error) error {
 	}
 }
 
+// Data returns the directory of the server's data.
+func (p *process) Data() string { return filepath.Join(p.dir, "data") }
+
 // log returns the end of the process's log.
 func (p *process) log() string {
 	text, _ := os.ReadFile(filepath.Join(p.dir, p.name+".log"))
