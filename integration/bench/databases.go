@@ -29,24 +29,28 @@ func (t task) postgres(ctx context.Context, r report) error {
 		return err
 	}
 	samples, err := t.compare(ctx, s.comparison(), r, version)
-	if err != nil || !t.whole {
-		return err
-	}
-	r.sharing(samples)
-	facts, err := s.facts(ctx, t.issued)
 	if err != nil {
 		return err
 	}
-	issue, err := sealedIssue(ctx, s.stores)
-	if err != nil {
-		return err
+	if t.does("facts") {
+		r.sharing(samples)
+		facts, err := s.facts(ctx, t.issued)
+		if err != nil {
+			return err
+		}
+		issue, err := sealedIssue(ctx, s.stores)
+		if err != nil {
+			return err
+		}
+		r.facts("PostgreSQL", append(facts, issue))
 	}
-	r.facts("PostgreSQL", append(facts, issue))
-	swept, err := s.sweepUnderLoad(ctx, t.expired, t.live)
-	if err != nil {
-		return err
+	if t.does("sweep") {
+		swept, err := s.sweepUnderLoad(ctx, t)
+		if err != nil {
+			return err
+		}
+		r.sweep(swept)
 	}
-	r.sweep(swept)
 	return nil
 }
 
@@ -60,7 +64,7 @@ func (t task) mariadb(ctx context.Context, r report) error {
 		return err
 	}
 	defer m.pool.Close()
-	if _, err := t.compare(ctx, m.comparison(), r, m.version); err != nil || !t.whole {
+	if _, err := t.compare(ctx, m.comparison(), r, m.version); err != nil || !t.does("facts") {
 		return err
 	}
 	pool, trips, err := m.counting(dsn)
@@ -76,7 +80,7 @@ func (t task) mariadb(ctx context.Context, r report) error {
 	if err != nil {
 		return err
 	}
-	facts, err := callFacts(ctx, stores, trips)
+	facts, err := tripFacts(ctx, stores, trips)
 	if err != nil {
 		return err
 	}
@@ -95,15 +99,8 @@ func (t task) sqlite(ctx context.Context, r report) error {
 		return err
 	}
 	defer s.pool.Close()
-	if _, err := t.compare(ctx, s.comparison(), r, "SQLite, WAL, synchronous FULL"); err != nil || !t.whole {
-		return err
-	}
-	facts, err := callFacts(ctx, s.stores, nil)
-	if err != nil {
-		return err
-	}
-	r.facts("SQLite", facts)
-	return nil
+	_, err = t.compare(ctx, s.comparison(), r, "SQLite, WAL, synchronous FULL")
+	return err
 }
 
 // syncCost returns the median time of a small write and its fsync in TMPDIR.
