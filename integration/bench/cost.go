@@ -50,6 +50,9 @@ func (r report) cost(list []cost) {
 
 // costChart draws the ratios, a panel for each database.
 func costChart(directory string, list []cost) error {
+	if len(list) == 0 {
+		return nil
+	}
 	var panels []*plot.Plot
 	for len(list) > 0 {
 		n := 1

@@ -51,6 +51,9 @@ func (t task) postgres(ctx context.Context, r report) error {
 		}
 		r.sweep(swept)
 	}
+	if t.does("growth") {
+		return s.grow(ctx, t, r)
+	}
 	return nil
 }
 
@@ -64,8 +67,16 @@ func (t task) mariadb(ctx context.Context, r report) error {
 		return err
 	}
 	defer m.pool.Close()
-	if _, err := t.compare(ctx, m.comparison(), r, m.version); err != nil || !t.does("facts") {
+	if _, err := t.compare(ctx, m.comparison(), r, m.version); err != nil {
 		return err
+	}
+	if t.does("growth") {
+		if err := m.grow(ctx, t, r); err != nil {
+			return err
+		}
+	}
+	if !t.does("facts") {
+		return nil
 	}
 	pool, trips, err := m.counting(dsn)
 	if err != nil {
@@ -99,8 +110,10 @@ func (t task) sqlite(ctx context.Context, r report) error {
 		return err
 	}
 	defer s.pool.Close()
-	_, err = t.compare(ctx, s.comparison(), r, "SQLite, WAL, synchronous FULL")
-	return err
+	if _, err = t.compare(ctx, s.comparison(), r, "SQLite, WAL, synchronous FULL"); err != nil || !t.does("growth") {
+		return err
+	}
+	return s.grow(ctx, t, r)
 }
 
 // syncCost returns the median time of a small write and its fsync in TMPDIR.

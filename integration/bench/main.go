@@ -21,6 +21,7 @@ type scale struct {
 	rounds                int
 	length                time.Duration
 	issued, expired, live int
+	tables                []int // sizes to grow to; other databases than PostgreSQL have the first two
 	pgbench               bool
 }
 
@@ -42,9 +43,11 @@ func main() {
 	flag.Parse()
 
 	t := task{only: *only, operations: operations, parts: parts, out: *out,
-		scale: scale{rounds: 7, length: 400 * time.Millisecond, issued: 300_000, expired: 1_000_000, live: 200_000, pgbench: true}}
+		scale: scale{rounds: 7, length: 400 * time.Millisecond, issued: 300_000, expired: 1_000_000, live: 200_000,
+			tables: []int{10_000, 1_000_000, 10_000_000}, pgbench: true}}
 	if *short {
-		t.scale = scale{rounds: 2, length: 100 * time.Millisecond, issued: 30_000, expired: 50_000, live: 20_000}
+		t.scale = scale{rounds: 2, length: 100 * time.Millisecond, issued: 30_000, expired: 50_000, live: 20_000,
+			tables: []int{10_000, 100_000}}
 	}
 	if *rounds > 0 {
 		t.rounds = *rounds
@@ -92,7 +95,8 @@ func (t task) bench(ctx context.Context) error {
 	}
 	var summary, figures bytes.Buffer
 	var costs []cost
-	r := report{&summary, &figures, &costs}
+	var growths []*growth
+	r := report{&summary, &figures, &costs, &growths}
 	r.head(t, sync)
 	for _, database := range []struct {
 		name    string
@@ -108,12 +112,18 @@ func (t task) bench(ctx context.Context) error {
 	if len(costs) > 0 {
 		r.cost(costs)
 	}
+	if len(growths) > 0 {
+		r.growth(growths)
+	}
 	text := append(summary.Bytes(), figures.Bytes()...)
 	fmt.Printf("%s", text)
 	if t.out == "" {
 		return nil
 	}
 	if err := costChart(t.out, costs); err != nil {
+		return err
+	}
+	if err := growthChart(t.out, growths); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(t.out, "RESULTS.md"), text, 0o644)

@@ -13,6 +13,7 @@ import (
 type report struct {
 	summary, figures io.Writer
 	costs            *[]cost
+	growths          *[]*growth
 }
 
 func line(w io.Writer, format string, values ...any) { fmt.Fprintf(w, format+"\n", values...) }
