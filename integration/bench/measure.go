@@ -119,4 +119,4 @@ func cpuTime() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-var errSpent = errors.New("no nonces are left")
+var errSpent = errors.New("no rows are left")

@@ -105,11 +105,14 @@ func (r report) facts(database string, all []fact) {
 
 func (r report) sweep(s sweepResult) {
 	line(r.figures, "### Sweeping under load\n")
-	line(r.figures, "%d expired rows among %d live ones, and 8 callers that rotate, in %d windows of %v without a sweep and as many during one, in turns.\n",
-		s.expired, s.live, s.windows, s.length)
-	line(r.figures, "| | without | with | ratio |\n|---|---:|---:|---:|")
-	line(r.figures, "| p99 of a rotate | %v | %v | %.2f |", s.without.Round(10*time.Microsecond), s.with.Round(10*time.Microsecond), s.ratio)
-	line(r.figures, "| rotates per second | | | %.2f |", s.calls)
-	line(r.figures, "| rows that the sweep deletes per second | %.0f (alone) | %.0f | %.2f |\n", s.alone, s.beside, s.beside/s.alone)
-	line(r.figures, "```\n%s\n```\n", s.plan)
+	line(r.figures, "%d expired rows among %d live ones, and 8 callers that rotate: medians of %d windows of %v without a sweep and as many during one, in turns. "+
+		"A sweep pauses after each batch for as long as it took; %d rows are the default.\n", s.expired, s.live, s.rounds, s.length, batches[0])
+	line(r.figures, "| rows in a batch | p99 of a rotate without a sweep | during one | ratio | rotates per second, ratio | rows swept per second | alone |")
+	line(r.figures, "|---|---:|---:|---:|---:|---:|---:|")
+	for _, b := range s.batches {
+		line(r.figures, "| %d | %v | %v | %.2f | %.2f | %.0f | %.0f |", b.batch,
+			time.Duration(median(b.without)).Round(10*time.Microsecond), time.Duration(median(b.with)).Round(10*time.Microsecond),
+			median(b.ratios), median(b.calls), median(b.beside), median(b.alone))
+	}
+	line(r.figures, "\n```\n%s\n```\n", s.plan)
 }

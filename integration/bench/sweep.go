@@ -16,23 +16,30 @@ import (
 // sweepSQL is the statement whose plan the report shows.
 var sweepSQL = strings.ReplaceAll(dialects.Postgres().SQL().Sweep, "{table}", table)
 
+// batches are the rows in a statement that are tried, the default first.
+var batches = []int{250, 1000, 100}
+
 // A sweepResult is the effect of a sweep on callers that rotate.
 type sweepResult struct {
-	expired, live int
-	windows       int
-	length        time.Duration
-	without, with time.Duration // p99 of a rotate: medians of the windows
-	ratio         float64       // median of the pairs of windows
-	calls         float64       // per second with the sweep over those without, as ratio
-	beside, alone float64       // rows per second that the sweep deletes
-	plan          string
+	expired, live, rounds int
+	length                time.Duration // of a window
+	batches               []*swept
+	plan                  string
 }
 
-// sweepUnderLoad lets 8 callers rotate, in windows with and without a sweep in
-// turns, and then sweeps the rest alone.
+// A swept is what windows with and without a sweep show.
+type swept struct {
+	batch         int
+	without, with []float64 // p99 of a rotate
+	ratios, calls []float64 // of p99, and of calls per second
+	beside, alone []float64 // rows that a sweep deletes per second
+}
+
+// sweepUnderLoad lets 8 callers rotate, in windows without and with a sweep in
+// turns, and lets each sweep go on alone for a window.
 func (s *server) sweepUnderLoad(ctx context.Context, t task) (result sweepResult, err error) {
 	fmt.Fprintf(os.Stderr, "PostgreSQL: sweep of %d rows\n", t.expired)
-	result.expired, result.live, result.length = t.expired, t.live, 3*t.length
+	result = sweepResult{expired: t.expired, live: t.live, rounds: t.rounds, length: t.length}
 	if err := s.fillExpired(ctx, t.expired, t.live); err != nil {
 		return result, err
 	}
@@ -45,59 +52,81 @@ func (s *server) sweepUnderLoad(ctx context.Context, t task) (result sweepResult
 	if err != nil {
 		return result, err
 	}
-	r, err := dpopnonce.NewRepository(db)
-	if err != nil {
+	limit := fmt.Sprint(batches[0])
+	if result.plan, err = s.plan(ctx, strings.NewReplacer("@now", "now()", "@limit", limit).Replace(sweepSQL)); err != nil {
 		return result, err
 	}
-	if result.plan, err = s.plan(ctx, strings.NewReplacer("@now", "now()", "@limit", "1000").Replace(sweepSQL)); err != nil {
+	for _, batch := range batches {
+		result.batches = append(result.batches, &swept{batch: batch})
+	}
+	if _, err := s.rotates(ctx, t.length); err != nil { // warms up
 		return result, err
 	}
-	rotates := func() (sample, error) {
-		return run(ctx, named(s.stores, plain), "rotate", 8, result.length, nil)
-	}
-	if _, err := rotates(); err != nil { // warms up
-		return result, err
-	}
-	var without, with, ratios, calls []float64
-	var swept int64
-	var took time.Duration
-	for swept < int64(t.expired)*9/10 && result.windows < maxWindows {
-		before, err := rotates()
-		if err != nil {
-			return result, err
+	for range t.rounds {
+		for _, one := range result.batches {
+			r, err := dpopnonce.NewRepository(db, dpopnonce.WithSweepBatch(one.batch))
+			if err != nil {
+				return result, err
+			}
+			if err := s.window(ctx, r, t.length, one); err != nil {
+				if errors.Is(err, errSpent) && len(one.ratios) > 0 {
+					err = nil // the rounds before will do
+				}
+				return result, err
+			}
 		}
-		ending, end := context.WithCancel(ctx)
-		deleted := make(chan int64)
-		failed := make(chan error, 1)
-		start := time.Now()
-		go func() {
-			n, err := r.Sweep(ending)
-			failed <- err
-			deleted <- n
-		}()
-		during, err := rotates()
-		end()
-		if err := errors.Join(err, <-failed); err != nil && !errors.Is(err, context.Canceled) {
-			return result, err
-		}
-		swept += <-deleted
-		took += time.Since(start)
-		result.windows++
-		one, other := float64(percentile(before.latencies, 0.99)), float64(percentile(during.latencies, 0.99))
-		without, with, ratios = append(without, one), append(with, other), append(ratios, other/one)
-		calls = append(calls, during.perSecond()/before.perSecond())
 	}
-	result.beside = float64(swept) / took.Seconds()
-	result.without, result.with = time.Duration(median(without)), time.Duration(median(with))
-	result.ratio, result.calls = median(ratios), median(calls)
-	start := time.Now()
-	swept, err = r.Sweep(ctx)
-	result.alone = float64(swept) / time.Since(start).Seconds()
-	return result, err
+	return result, nil
 }
 
-// maxWindows bounds how long a slow sweep is watched.
-const maxWindows = 20
+// rotates is a window of 8 callers.
+func (s *server) rotates(ctx context.Context, length time.Duration) (sample, error) {
+	return run(ctx, named(s.stores, plain), "rotate", 8, length, nil)
+}
+
+func (s *server) window(ctx context.Context, r *dpopnonce.Repository, length time.Duration, to *swept) error {
+	before, err := s.rotates(ctx, length)
+	if err != nil {
+		return err
+	}
+	var during sample
+	beside, err := sweepWhile(ctx, r, func() (err error) { during, err = s.rotates(ctx, length); return err })
+	if err != nil {
+		return err
+	}
+	alone, err := sweepWhile(ctx, r, func() error { time.Sleep(length / 2); return nil })
+	if err != nil {
+		return err
+	}
+	without, with := float64(percentile(before.latencies, 0.99)), float64(percentile(during.latencies, 0.99))
+	to.without, to.with, to.ratios = append(to.without, without), append(to.with, with), append(to.ratios, with/without)
+	to.calls = append(to.calls, during.perSecond()/before.perSecond())
+	to.beside, to.alone = append(to.beside, beside), append(to.alone, alone)
+	return nil
+}
+
+// sweepWhile sweeps until do returns, and returns how many rows per second.
+func sweepWhile(ctx context.Context, r *dpopnonce.Repository, do func() error) (perSecond float64, err error) {
+	ending, end := context.WithCancel(ctx)
+	defer end()
+	var deleted int64
+	failed := make(chan error, 1)
+	start := time.Now()
+	go func() {
+		var err error
+		deleted, err = r.Sweep(ending)
+		if err == nil {
+			err = errSpent
+		}
+		failed <- err
+	}()
+	err = do()
+	end()
+	if failure := <-failed; !errors.Is(failure, context.Canceled) {
+		err = errors.Join(err, failure)
+	}
+	return float64(deleted) / time.Since(start).Seconds(), err
+}
 
 // fillExpired fills the table with live rows and then expired ones.
 func (s *server) fillExpired(ctx context.Context, expired, live int) error {
