@@ -68,7 +68,7 @@ screenshot: ## Take docs/demo.png of that page anew, in headless Chromium.
 	scripts/e2e screenshot
 
 .PHONY: bench
-bench: ## Measure against the same statements by hand, into integration/bench (20 minutes; BENCH=-short: two).
+bench: ## Measure against the same statements by hand, into integration/bench (40 minutes, 4 GB; BENCH=-short: three).
 	cd integration && ../scripts/with-databases go run ./bench $(if $(BENCH),$(BENCH),-out bench)
 
 .PHONY: flood

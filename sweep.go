@@ -18,6 +18,10 @@ import (
 // deleted. Any number of nodes may sweep at once; rows that another transaction
 // holds or has just changed are left for the next sweep.
 //
+// After each full batch it pauses for as long as the batch took, so that callers
+// are not slowed down by more than a few rows. After a minute it no longer pauses,
+// so that it keeps up with any rate, and in a caller's transaction it never does.
+//
 // A nonce whose row was swept is ErrUnknown from then on. When ctx ends, Sweep
 // returns what it deleted so far and an error that wraps ctx's; after any other
 // error as well, what was deleted stays deleted.
@@ -30,7 +34,9 @@ func (r *Repository) Sweep(ctx context.Context) (deleted int64, err error) {
 		if r.sql.SweepView != "" && r.session.InTransaction { // which an error would abort
 			sql = r.sql.SweepView
 		}
+		start := time.Now()
 		for batch := int64(r.sweepBatch); batch >= int64(r.sweepBatch); {
+			began := time.Now()
 			repeated, err := r.session.Do(ctx, func(conn session.Conn) (err error) {
 				o.sends(1)
 				batch, err = conn.Exec(sql, session.Values{"now", r.bind(r.now()), "limit", r.sweepBatch})
@@ -47,11 +53,20 @@ func (r *Repository) Sweep(ctx context.Context) (deleted int64, err error) {
 			}
 			deleted += batch
 			o.deletes(batch)
+			if batch < int64(r.sweepBatch) || r.session.InTransaction || began.Sub(start) > unhurried {
+				continue
+			}
+			if !session.Sleep(ctx, time.Since(began)) {
+				return ctx.Err()
+			}
 		}
 		return nil
 	})
 	return deleted, err
 }
+
+// unhurried is for how long a sweep pauses between batches.
+const unhurried = time.Minute
 
 // SweepLag returns for how long the row has been expired that expired first, 0 if
 // none is there: where nobody sweeps, it grows. Expect up to two intervals of

@@ -11,9 +11,8 @@ import (
 // A fact is a figure other than a rate.
 type fact struct{ name, value string }
 
-// callFacts measures the round trips and allocations of one caller's calls; trips
-// is nil where there is no network.
-func callFacts(ctx context.Context, stores []store, trips *atomic.Int64) (all []fact, err error) {
+// tripFacts measures the round trips of one caller's calls.
+func tripFacts(ctx context.Context, stores []store, trips *atomic.Int64) (all []fact, err error) {
 	plain, sealed := named(stores, plain), named(stores, sealed)
 	var nonces []string // for Consume
 	for range prepares + measures {
@@ -31,10 +30,6 @@ func callFacts(ctx context.Context, stores []store, trips *atomic.Int64) (all []
 	if err != nil {
 		return nil, err
 	}
-	unit := "allocations"
-	if trips != nil {
-		unit = "round trips and " + unit
-	}
 	for _, c := range []struct {
 		name string
 		call func() error
@@ -50,54 +45,44 @@ func callFacts(ctx context.Context, stores []store, trips *atomic.Int64) (all []
 		{"Rotate", func() (err error) { stored, err = plain.rotate(ctx, stored); return err }},
 		{"Rotate, sealed", func() (err error) { own, err = sealed.rotate(ctx, own); return err }},
 		{"Spend", func() error {
-			proof, err := newText() // three allocations, at most
+			proof, err := newText()
 			if err != nil {
 				return err
 			}
 			return plain.spend(ctx, proof)
 		}},
 	} {
-		n, allocations, err := perCall(trips, c.call)
+		n, err := perCall(trips, c.call)
 		if err != nil {
 			return nil, err
 		}
-		value := fmt.Sprintf("%.0f", allocations)
-		if trips != nil {
-			value = fmt.Sprintf("%.2f, %s", n, value)
-		}
-		all = append(all, fact{unit + " per " + c.name, value})
+		all = append(all, fact{"round trips per " + c.name, fmt.Sprintf("%.2f", n)})
 	}
 	return all, nil
 }
 
 const prepares, measures = 50, 1000
 
-// perCall returns the round trips and allocations of one call.
-func perCall(trips *atomic.Int64, call func() error) (n, allocations float64, err error) {
-	for range prepares { // the statements, and the pool
+// perCall returns the round trips of one call.
+func perCall(trips *atomic.Int64, call func() error) (float64, error) {
+	var start int64
+	for i := range prepares + measures {
+		if i == prepares { // the statements and the pool are ready
+			start = trips.Load()
+		}
 		if err := call(); err != nil {
-			return 0, 0, err
+			return 0, err
 		}
 	}
-	if trips == nil {
-		trips = &atomic.Int64{}
-	}
-	var before, after runtime.MemStats
-	start := trips.Load()
-	runtime.ReadMemStats(&before)
-	for range measures {
-		if err := call(); err != nil {
-			return 0, 0, err
-		}
-	}
-	runtime.ReadMemStats(&after)
-	return float64(trips.Load()-start) / measures, float64(after.Mallocs-before.Mallocs) / measures, nil
+	return float64(trips.Load()-start) / measures, nil
 }
 
 // sealedIssue measures an Issue that sends no statement: the median of 11 runs.
 func sealedIssue(ctx context.Context, stores []store) (fact, error) {
 	const calls = 10_000
 	var runs []time.Duration
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
 	for range 11 {
 		start := time.Now()
 		for range calls {
@@ -107,5 +92,7 @@ func sealedIssue(ctx context.Context, stores []store) (fact, error) {
 		}
 		runs = append(runs, time.Since(start)/calls)
 	}
-	return fact{"one Issue, sealed, which sends no statement", percentile(runs, 0.5).String()}, nil
+	runtime.ReadMemStats(&after)
+	return fact{"one Issue, sealed, which sends no statement: time and allocations",
+		fmt.Sprintf("%v, %d", percentile(runs, 0.5), (after.Mallocs-before.Mallocs)/(11*calls))}, nil
 }

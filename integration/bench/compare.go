@@ -116,5 +116,7 @@ func (s *sample) add(other sample) {
 	s.calls += other.calls
 	s.elapsed += other.elapsed
 	s.cpu += other.cpu
+	s.objects += other.objects
+	s.bytes += other.bytes
 	s.latencies = append(s.latencies, other.latencies...)
 }

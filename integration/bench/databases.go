@@ -29,24 +29,31 @@ func (t task) postgres(ctx context.Context, r report) error {
 		return err
 	}
 	samples, err := t.compare(ctx, s.comparison(), r, version)
-	if err != nil || !t.whole {
-		return err
-	}
-	r.sharing(samples)
-	facts, err := s.facts(ctx, t.issued)
 	if err != nil {
 		return err
 	}
-	issue, err := sealedIssue(ctx, s.stores)
-	if err != nil {
-		return err
+	if t.does("facts") {
+		r.sharing(samples)
+		facts, err := s.facts(ctx, t.issued)
+		if err != nil {
+			return err
+		}
+		issue, err := sealedIssue(ctx, s.stores)
+		if err != nil {
+			return err
+		}
+		r.facts("PostgreSQL", append(facts, issue))
 	}
-	r.facts("PostgreSQL", append(facts, issue))
-	swept, err := s.sweepUnderLoad(ctx, t.expired, t.live)
-	if err != nil {
-		return err
+	if t.does("sweep") {
+		swept, err := s.sweepUnderLoad(ctx, t)
+		if err != nil {
+			return err
+		}
+		r.sweep(swept)
 	}
-	r.sweep(swept)
+	if t.does("growth") {
+		return s.grow(ctx, t, r)
+	}
 	return nil
 }
 
@@ -60,8 +67,16 @@ func (t task) mariadb(ctx context.Context, r report) error {
 		return err
 	}
 	defer m.pool.Close()
-	if _, err := t.compare(ctx, m.comparison(), r, m.version); err != nil || !t.whole {
+	if _, err := t.compare(ctx, m.comparison(), r, m.version); err != nil {
 		return err
+	}
+	if t.does("growth") {
+		if err := m.grow(ctx, t, r); err != nil {
+			return err
+		}
+	}
+	if !t.does("facts") {
+		return nil
 	}
 	pool, trips, err := m.counting(dsn)
 	if err != nil {
@@ -76,7 +91,7 @@ func (t task) mariadb(ctx context.Context, r report) error {
 	if err != nil {
 		return err
 	}
-	facts, err := callFacts(ctx, stores, trips)
+	facts, err := tripFacts(ctx, stores, trips)
 	if err != nil {
 		return err
 	}
@@ -95,15 +110,10 @@ func (t task) sqlite(ctx context.Context, r report) error {
 		return err
 	}
 	defer s.pool.Close()
-	if _, err := t.compare(ctx, s.comparison(), r, "SQLite, WAL, synchronous FULL"); err != nil || !t.whole {
+	if _, err = t.compare(ctx, s.comparison(), r, "SQLite, WAL, synchronous FULL"); err != nil || !t.does("growth") {
 		return err
 	}
-	facts, err := callFacts(ctx, s.stores, nil)
-	if err != nil {
-		return err
-	}
-	r.facts("SQLite", facts)
-	return nil
+	return s.grow(ctx, t, r)
 }
 
 // syncCost returns the median time of a small write and its fsync in TMPDIR.

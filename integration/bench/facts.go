@@ -109,7 +109,7 @@ func (s *server) facts(ctx context.Context, issued int) ([]fact, error) {
 	}
 	add("WAL per consume with group commit, 128 callers, without full-page images", "%d B", wal/int64(done))
 
-	calls, err := callFacts(ctx, stores, trips)
+	calls, err := tripFacts(ctx, stores, trips)
 	if err != nil {
 		return nil, err
 	}

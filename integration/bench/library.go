@@ -19,8 +19,8 @@ const (
 // library returns the library's stores on one database, and creates its table.
 // Group commit changes nothing of a check, and a Sealer is measured where it
 // changes most: Issue sends no statement then, and Consume is half of Rotate.
-func library(ctx context.Context, db *gorm.DB) ([]store, error) {
-	r, err := dpopnonce.NewRepository(db)
+func library(ctx context.Context, db *gorm.DB, opts ...dpopnonce.Option) ([]store, error) {
+	r, err := dpopnonce.NewRepository(db, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func library(ctx context.Context, db *gorm.DB) ([]store, error) {
 		{sealed, []string{"rotate"}, []dpopnonce.Option{dpopnonce.WithSealer(sealer)}},
 		{sealedGroup, []string{"rotate"}, []dpopnonce.Option{dpopnonce.WithSealer(sealer), dpopnonce.WithGroupCommit()}},
 	} {
-		r, err := dpopnonce.NewRepository(db, l.opts...)
+		r, err := dpopnonce.NewRepository(db, append(l.opts, opts...)...)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", l.name, err)
 		}

@@ -21,6 +21,7 @@ type scale struct {
 	rounds                int
 	length                time.Duration
 	issued, expired, live int
+	tables                []int // sizes to grow to; other databases than PostgreSQL have the first two
 	pgbench               bool
 }
 
@@ -29,30 +30,32 @@ type task struct {
 	scale
 	only       string   // a database, or all if it is empty
 	operations []string // to compare
-	whole      bool     // all of them, and what is no comparison
+	parts      []string // what else to measure
 	out        string   // directory, or "" for none
 }
 
 func main() {
 	short := flag.Bool("short", false, "finish in two minutes")
 	only := flag.String("only", "", "measure this `database` alone: postgres, mariadb or sqlite")
-	chosen := flag.String("operations", "", "measure nothing but a comparison of `these`, as in rotate,spend")
+	chosen := flag.String("operations", "", "compare nothing but `these`, as in rotate,spend; sweep and growth are measured alone by their names")
 	rounds := flag.Int("rounds", 0, "compare in `so many` rounds")
 	out := flag.String("out", "", "write RESULTS.md and the charts to this `directory`")
 	flag.Parse()
 
-	t := task{only: *only, operations: operations, whole: *chosen == "", out: *out,
-		scale: scale{rounds: 7, length: 400 * time.Millisecond, issued: 300_000, expired: 1_000_000, live: 200_000, pgbench: true}}
+	t := task{only: *only, operations: operations, parts: parts, out: *out,
+		scale: scale{rounds: 7, length: 400 * time.Millisecond, issued: 300_000, expired: 1_000_000, live: 200_000,
+			tables: []int{10_000, 1_000_000, 10_000_000}, pgbench: true}}
 	if *short {
-		t.scale = scale{rounds: 2, length: 100 * time.Millisecond, issued: 30_000, expired: 50_000, live: 20_000}
+		t.scale = scale{rounds: 2, length: 100 * time.Millisecond, issued: 30_000, expired: 50_000, live: 20_000,
+			tables: []int{10_000, 100_000}}
 	}
 	if *rounds > 0 {
 		t.rounds = *rounds
 	}
-	if !t.whole {
-		t.operations = strings.Split(*chosen, ",")
+	if *chosen != "" {
+		t.operations, t.parts = nil, nil
 	}
-	if err := t.check(); err != nil {
+	if err := t.choose(*chosen); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(2)
 	}
@@ -62,10 +65,21 @@ func main() {
 	}
 }
 
-func (t task) check() error {
-	for _, operation := range t.operations {
-		if !slices.Contains(operations, operation) {
-			return fmt.Errorf("-operations %s: want some of %s", operation, strings.Join(operations, ","))
+// parts is what a run has beside the comparison: facts are small figures.
+var parts = []string{"facts", "sweep", "growth"}
+
+func (t task) does(part string) bool { return slices.Contains(t.parts, part) }
+
+// choose takes the names of -operations.
+func (t *task) choose(names string) error {
+	for _, name := range strings.FieldsFunc(names, func(r rune) bool { return r == ',' }) {
+		switch {
+		case slices.Contains(operations, name):
+			t.operations = append(t.operations, name)
+		case slices.Contains(parts, name):
+			t.parts = append(t.parts, name)
+		default:
+			return fmt.Errorf("-operations %s: want some of %s", name, strings.Join(append(operations, parts...), ","))
 		}
 	}
 	if !slices.Contains([]string{"", "postgres", "mariadb", "sqlite"}, t.only) {
@@ -80,7 +94,9 @@ func (t task) bench(ctx context.Context) error {
 		return err
 	}
 	var summary, figures bytes.Buffer
-	r := report{&summary, &figures}
+	var costs []cost
+	var growths []*growth
+	r := report{&summary, &figures, &costs, &growths}
 	r.head(t, sync)
 	for _, database := range []struct {
 		name    string
@@ -93,16 +109,31 @@ func (t task) bench(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", database.name, err)
 		}
 	}
+	if len(costs) > 0 {
+		r.cost(costs)
+	}
+	if len(growths) > 0 {
+		r.growth(growths)
+	}
 	text := append(summary.Bytes(), figures.Bytes()...)
 	fmt.Printf("%s", text)
 	if t.out == "" {
 		return nil
+	}
+	if err := costChart(t.out, costs); err != nil {
+		return err
+	}
+	if err := growthChart(t.out, growths); err != nil {
+		return err
 	}
 	return os.WriteFile(filepath.Join(t.out, "RESULTS.md"), text, 0o644)
 }
 
 // compare runs a comparison and reports it.
 func (t task) compare(ctx context.Context, c comparison, r report, version string) (map[cell][]sample, error) {
+	if len(t.operations) == 0 {
+		return nil, nil
+	}
 	samples, err := c.run(ctx, t.operations, t.rounds, t.length)
 	if err != nil {
 		return nil, err
@@ -110,6 +141,7 @@ func (t task) compare(ctx context.Context, c comparison, r report, version strin
 	all := summarize(samples, c.stores[0].name)
 	r.ratios(version, c, t.operations, all)
 	r.cells(c, t.operations, all)
+	*r.costs = append(*r.costs, c.costs(t.operations, all)...)
 	if t.out == "" {
 		return samples, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -22,6 +23,8 @@ type cell struct {
 type sample struct {
 	calls        float64
 	elapsed, cpu time.Duration // cpu is of this process
+	objects      float64       // that it allocated
+	bytes        float64
 	latencies    []time.Duration
 }
 
@@ -72,6 +75,8 @@ func run(ctx context.Context, s store, operation string, callers int, length tim
 	latencies := make([][]time.Duration, callers)
 	errs := make([]error, callers)
 	var wait sync.WaitGroup
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
 	start, used := time.Now(), cpuTime()
 	end := start.Add(length)
 	for i, step := range steps {
@@ -93,6 +98,8 @@ func run(ctx context.Context, s store, operation string, callers int, length tim
 	}
 	wait.Wait()
 	result := sample{elapsed: time.Since(start), cpu: cpuTime() - used}
+	runtime.ReadMemStats(&after)
+	result.objects, result.bytes = float64(after.Mallocs-before.Mallocs), float64(after.TotalAlloc-before.TotalAlloc)
 	if err := errors.Join(errs...); err != nil {
 		return sample{}, fmt.Errorf("%s, %s, %d callers: %w", s.name, operation, callers, err)
 	}
@@ -112,4 +119,4 @@ func cpuTime() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-var errSpent = errors.New("no nonces are left")
+var errSpent = errors.New("no rows are left")

@@ -34,10 +34,10 @@ var pgbenchScripts = map[string]string{
 }
 
 const pgbenchInsert = `INSERT INTO ` + table + ` (id, nonce, issued_at, expires_at) VALUES (gen_random_uuid(),` +
-	` encode(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()), 'hex'), now(), now() + interval '5 minutes')` +
+	` encode(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()), 'hex'), now(), now() + interval '1 hour')` +
 	` ON CONFLICT (nonce) DO NOTHING;` + "\n"
 
-const pgbenchFresh = `expires_at >= now() + interval '1 second' AND issued_at >= now() - interval '5 minutes'` +
+const pgbenchFresh = `expires_at >= now() + interval '1 second' AND issued_at >= now() - interval '1 hour'` +
 	` AND issued_at < now() + interval '301 seconds'`
 
 func pgbenchUpdate(number string) string {

@@ -10,7 +10,11 @@ import (
 
 // report writes the figures as markdown: what most readers want first, and what is
 // behind it.
-type report struct{ summary, figures io.Writer }
+type report struct {
+	summary, figures io.Writer
+	costs            *[]cost
+	growths          *[]*growth
+}
 
 func line(w io.Writer, format string, values ...any) { fmt.Fprintf(w, format+"\n", values...) }
 
@@ -22,7 +26,7 @@ func (r report) head(t task, sync time.Duration) {
 		time.Now().Format(time.DateOnly), runtime.NumCPU(), poolSize, t.rounds, t.length, turns, sync.Round(10*time.Microsecond))
 	line(r.summary, "The tables have calls per second over those of the same statements written by hand, prepared: "+
 		"an UPDATE and an INSERT for a rotate, one INSERT for a spend. The figures behind them are [below](#figures).\n")
-	line(r.figures, "## Figures\n\nThe processor time is that of this process, for one call.\n")
+	line(r.figures, "## Figures\n\nProcessor time and allocations are those of this process, for one call.\n")
 }
 
 // columns returns the head of a table whose columns are numbers of callers.
@@ -57,15 +61,15 @@ func (r report) ratios(title string, c comparison, measured []string, all map[ce
 func (r report) cells(c comparison, measured []string, all map[cell]figures) {
 	line(r.figures, "### %s, each cell\n", c.database)
 	for _, operation := range measured {
-		line(r.figures, "| %s | callers | calls/s | lowest to highest round | p50 | p99 | processor | ratio | p99 over that by hand |", operation)
-		line(r.figures, "|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+		line(r.figures, "| %s | callers | calls/s | lowest to highest round | p50 | p99 | processor | allocations | ratio | p99 over that by hand |", operation)
+		line(r.figures, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
 		for _, n := range c.callers {
 			for _, s := range c.measuring(operation) {
 				f := all[cell{s.name, operation, n}]
 				tail := fmt.Sprintf("%.2f", f.tail)
-				own := fmt.Sprintf("%v | %v | %v", f.p50.Round(time.Microsecond), f.p99.Round(time.Microsecond), f.cpu.Round(time.Microsecond))
+				own := fmt.Sprintf("%v | %v | %v | %.0f", f.p50.Round(time.Microsecond), f.p99.Round(time.Microsecond), f.cpu.Round(time.Microsecond), f.objects)
 				if s.outside != nil {
-					own, tail = "| |", ""
+					own, tail = "| | |", ""
 				}
 				line(r.figures, "| %s | %d | %.0f | %.0f to %.0f | %s | %.2f | %s |", s.name, n, f.perSecond, f.low, f.high, own, f.ratio, tail)
 			}
@@ -101,8 +105,14 @@ func (r report) facts(database string, all []fact) {
 
 func (r report) sweep(s sweepResult) {
 	line(r.figures, "### Sweeping under load\n")
-	line(r.figures, "%d expired rows among %d live ones, 8 callers that rotate. The p99 of a rotate is %v without the sweep and %v during it (%.1f times). The sweep took %v.\n",
-		s.expired, s.live, s.without.Round(10*time.Microsecond), s.with.Round(10*time.Microsecond),
-		float64(s.with)/float64(s.without), s.took.Round(100*time.Millisecond))
-	line(r.figures, "```\n%s\n```\n", s.plan)
+	line(r.figures, "%d expired rows among %d live ones, and 8 callers that rotate: medians of %d windows of %v without a sweep and as many during one, in turns. "+
+		"A sweep pauses after each batch for as long as it took; %d rows are the default.\n", s.expired, s.live, s.rounds, s.length, batches[0])
+	line(r.figures, "| rows in a batch | p99 of a rotate without a sweep | during one | ratio | rotates per second, ratio | rows swept per second | alone |")
+	line(r.figures, "|---|---:|---:|---:|---:|---:|---:|")
+	for _, b := range s.batches {
+		line(r.figures, "| %d | %v | %v | %.2f | %.2f | %.0f | %.0f |", b.batch,
+			time.Duration(median(b.without)).Round(10*time.Microsecond), time.Duration(median(b.with)).Round(10*time.Microsecond),
+			median(b.ratios), median(b.calls), median(b.beside), median(b.alone))
+	}
+	line(r.figures, "\n```\n%s\n```\n", s.plan)
 }

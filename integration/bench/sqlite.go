@@ -17,6 +17,7 @@ import (
 // compared on it.
 type sqlite struct {
 	pool   *sql.DB
+	db     *gorm.DB
 	stores []store
 }
 
@@ -40,7 +41,7 @@ func openSQLite(ctx context.Context, dir string) (*sqlite, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sqlite{pool, append([]store{hand}, libraries...)}, nil
+	return &sqlite{pool, db, append([]store{hand}, libraries...)}, nil
 }
 
 func (s *sqlite) comparison() comparison {

@@ -18,7 +18,7 @@ import (
 
 const (
 	table = "dpop_nonces"
-	ttl   = 5 * time.Minute
+	ttl   = time.Hour // longer than a run
 )
 
 // A store is one implementation of the operations. Rotate by hand is a consume

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 
+	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
 
@@ -95,6 +96,13 @@ type bound struct {
 
 // Build implements clause.Expression.
 func (b *bound) Build(to clause.Builder) {
+	if statement, is := to.(*gorm.Statement); is { // at once, in place of step by step
+		length := 0
+		for _, text := range b.texts {
+			length += len(text) + len("$99")
+		}
+		statement.SQL.Grow(length)
+	}
 	for i, text := range b.texts {
 		if i > 0 {
 			add(to, b.values[i-1:i])
