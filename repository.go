@@ -92,7 +92,7 @@ func WithClock(now func() time.Time) Option {
 }
 
 // WithSweepBatch sets how many rows one statement of Sweep deletes at most, in
-// place of 250.
+// place of 1000.
 func WithSweepBatch(rows int) Option {
 	return func(r *Repository) error {
 		if rows < 1 {
@@ -111,7 +111,7 @@ func WithSweepBatch(rows int) Option {
 // A nil db or one in DryRun mode, a database without a dialect, and a bad
 // option are errors. Of an option given twice, the last counts.
 func NewRepository(db *gorm.DB, opts ...Option) (*Repository, error) {
-	r := &Repository{table: dialects.Table{Name: defaultTable}, sweepBatch: 250, counted: new(atomic.Bool)}
+	r := &Repository{table: dialects.Table{Name: defaultTable}, sweepBatch: 1000, counted: new(atomic.Bool)}
 	if err := r.configure(db, opts); err != nil {
 		return nil, fmt.Errorf("dpopnonce: new repository: %w", err)
 	}

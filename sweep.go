@@ -13,14 +13,15 @@ import (
 	"github.com/attesto/dpopnonce/internal/session"
 )
 
-// Sweep deletes the rows that expired before the current second, in batches of
-// [WithSweepBatch] rows, each a statement of its own, and returns how many it
-// deleted. Any number of nodes may sweep at once; rows that another transaction
-// holds or has just changed are left for the next sweep.
+// Sweep deletes the rows that expired before the current second, in batches, each
+// a statement of its own, and returns how many it deleted. Any number of nodes may
+// sweep at once; rows that another transaction holds or has just changed are left
+// for the next sweep.
 //
-// After each full batch it pauses for as long as the batch took, so that callers
-// are not slowed down by more than a few rows. After a minute it no longer pauses,
-// so that it keeps up with any rate, and in a caller's transaction it never does.
+// For its first minute a batch has at most 250 rows, and a pause as long as the
+// batch follows, so that callers hardly wait. Then, and in a caller's transaction, a
+// batch has the rows of [WithSweepBatch] and no pause: no rate of new rows leaves a
+// sweep behind.
 //
 // A nonce whose row was swept is ErrUnknown from then on. When ctx ends, Sweep
 // returns what it deleted so far and an error that wraps ctx's; after any other
@@ -34,12 +35,16 @@ func (r *Repository) Sweep(ctx context.Context) (deleted int64, err error) {
 		if r.sql.SweepView != "" && r.session.InTransaction { // which an error would abort
 			sql = r.sql.SweepView
 		}
-		start := time.Now()
-		for batch := int64(r.sweepBatch); batch >= int64(r.sweepBatch); {
+		for start := time.Now(); ; {
 			began := time.Now()
+			limit, gentle := int64(r.sweepBatch), !r.session.InTransaction && began.Sub(start) < time.Minute
+			if gentle {
+				limit = min(limit, 250)
+			}
+			var batch int64
 			repeated, err := r.session.Do(ctx, func(conn session.Conn) (err error) {
 				o.sends(1)
-				batch, err = conn.Exec(sql, session.Values{"now", r.bind(r.now()), "limit", r.sweepBatch})
+				batch, err = conn.Exec(sql, session.Values{"now", r.bind(r.now()), "limit", limit})
 				return err
 			})
 			o.repeats(repeated)
@@ -48,25 +53,21 @@ func (r *Repository) Sweep(ctx context.Context) (deleted int64, err error) {
 				if fault != dialects.NotATable || sql == r.sql.SweepView || r.sql.SweepView == "" {
 					return err
 				}
-				sql, batch = r.sql.SweepView, int64(r.sweepBatch)
+				sql = r.sql.SweepView
 				continue
 			}
 			deleted += batch
 			o.deletes(batch)
-			if batch < int64(r.sweepBatch) || r.session.InTransaction || began.Sub(start) > unhurried {
-				continue
+			if batch < limit {
+				return nil
 			}
-			if !session.Sleep(ctx, time.Since(began)) {
+			if gentle && !session.Sleep(ctx, time.Since(began)) {
 				return ctx.Err()
 			}
 		}
-		return nil
 	})
 	return deleted, err
 }
-
-// unhurried is for how long a sweep pauses between batches.
-const unhurried = time.Minute
 
 // SweepLag returns for how long the row has been expired that expired first, 0 if
 // none is there: where nobody sweeps, it grows. Expect up to two intervals of
