@@ -116,7 +116,7 @@ func exampleDB() (db *gorm.DB, remove func()) {
 		log.Fatal(err)
 	}
 	db, err = gorm.Open(sqlite.Open("file:"+filepath.Join(dir, "nonces.db")+
-		"?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate"), &gorm.Config{})
+		"?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_txlock=immediate"), &gorm.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}

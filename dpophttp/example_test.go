@@ -40,7 +40,7 @@ func refuse(w http.ResponseWriter, status int, code string) {
 }
 
 func Example() {
-	db, err := gorm.Open(sqlite.Open("file:nonces.db?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate"))
+	db, err := gorm.Open(sqlite.Open("file:nonces.db?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_txlock=immediate"))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func openStore(ctx context.Context, c config, log *slog.Logger) (s *store, err e
 	// database/sql opens a connection for each concurrent call by default. SQLite
 	// has one writer at a time: more connections only wait for its lock, asleep,
 	// and find it in no order. A PostgreSQL refuses the 101st, of all nodes.
-	dialector, connections := sqlite.Open("file:"+c.file+"?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate"), 4
+	dialector, connections := sqlite.Open("file:"+c.file+"?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_txlock=immediate"), 4
 	if c.dsn != "" {
 		dialector, connections = postgres.Open(c.dsn), 20
 	}

@@ -242,7 +242,7 @@ func open(ctx context.Context, dsn string) (*gorm.DB, func(), error) {
 			return nil, nil, err
 		}
 		remove = func() { _ = os.RemoveAll(dir) }
-		dialector = sqlite.Open("file:" + filepath.Join(dir, "s.nonces.db") + "?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate")
+		dialector = sqlite.Open("file:" + filepath.Join(dir, "s.nonces.db") + "?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_txlock=immediate")
 	} else {
 		dialector = postgres.Open(dsn)
 	}

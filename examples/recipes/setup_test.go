@@ -40,7 +40,7 @@ const token, bearerToken = "alices-token", "bobs-token"
 func newSite(t *testing.T, newGuard func(context.Context, *gorm.DB, dpopnonce.Key) (*dpophttp.Guard, error)) *site {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "recipes.db")
-	db, err := gorm.Open(sqlite.Open("file:"+file+"?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate"),
+	db, err := gorm.Open(sqlite.Open("file:"+file+"?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_txlock=immediate"),
 		&gorm.Config{Logger: logger.Discard})
 	if err != nil {
 		t.Fatal(err)

@@ -37,7 +37,7 @@ func killPostgres(ctx context.Context, e *env) error {
 		}
 	}
 	e.printf("\nAll processes of the server are killed with SIGKILL under 64 callers, and the server is started again. " +
-		"Callers recover by themselves. The kernel still writes what it was given: a loss of power is not tested.\n")
+		"Callers recover by themselves. The kernel still writes what it was given; [power cuts](#power-cuts) are below.\n")
 	return nil
 }
 
@@ -60,7 +60,7 @@ func killMariaDB(ctx context.Context, e *env) error {
 		}
 	}
 	e.printf("\nThe server is killed with SIGKILL under 64 callers and started again. " +
-		"`innodb_flush_log_at_trx_commit = 2` would survive this, but not a loss of power.\n")
+		"`innodb_flush_log_at_trx_commit = 2` would survive this, but not a [power cut](#power-cuts).\n")
 	return nil
 }
 
@@ -115,9 +115,9 @@ func (e *env) killNodes(ctx context.Context, g *servers.Galera, setting string) 
 	return nil
 }
 
-// sqliteDSN returns the DSN that the README recommends.
+// sqliteDSN returns the DSN that docs/databases.md recommends.
 func sqliteDSN(file string) string {
-	return "file:" + file + "?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate"
+	return "file:" + file + "?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_txlock=immediate"
 }
 
 func killSQLite(ctx context.Context, e *env) error {

@@ -11,7 +11,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	for name, params := range map[string]string{
-		"recommended":      "?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate",
+		"recommended":      "?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_txlock=immediate",
 		"driver defaults":  "",
 		"rollback journal": "?_journal_mode=DELETE&_busy_timeout=10000",
 		"no busy timeout":  "?_journal_mode=WAL&_busy_timeout=0",
