@@ -62,14 +62,14 @@ func deployment(ctx context.Context, e *env) error {
 		e.printf("%s", report)
 	}
 	e.printf("\nThree nodes, under load, are changed one after the other in each step: restarted, or given other keys by `SetKeys`. Beside the load, %d clients "+
-		"rotate one nonce after the other, each at any node. A client that presents the nonce that it was given last and is refused is challenged. "+
+		"rotate one nonce after the other, each at any node. A client that presents the nonce that it was given last and is refused, before the nonce's time is over, is challenged. "+
 		"A nonce lives for %v. The old key is dropped, and sealed nonces are no longer accepted, when this has passed since the step before.\n", clients, deploymentTTL)
 	return nil
 }
 
 const (
 	clients       = 10
-	deploymentTTL = 3 * time.Second
+	deploymentTTL = 5 * time.Second
 )
 
 func (e *env) deploy(ctx context.Context, dsn, name string, steps []step) (report string, err error) {

@@ -2,6 +2,7 @@ package load
 
 import (
 	"math/rand/v2"
+	"time"
 
 	"github.com/attesto/dpopnonce/integration/faults/history"
 )
@@ -9,8 +10,9 @@ import (
 // A client presents the nonce that it was given last, to any worker, and to one at a
 // time. It keeps its nonces to itself.
 type client struct {
-	nonce      string // "" before the first one, and after a failure
-	challenged int    // how often a fresh nonce was refused
+	nonce      string          // "" before the first one, and after a failure
+	since      history.Instant // when the call that returned nonce began
+	challenged int             // how often a nonce was refused before its time was over
 }
 
 // Clients is what clients were told since the last report.
@@ -83,7 +85,10 @@ func (l *Load) leave(id int64, op history.Op) bool {
 		c.nonce = ""
 	default:
 		c.nonce = op.Next
-		c.challenged++
+		if time.Duration(op.End-c.since) < op.TTL-time.Second { // else the machine was too slow
+			c.challenged++
+		}
 	}
+	c.since = op.Start
 	return true
 }
