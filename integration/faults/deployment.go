@@ -85,7 +85,7 @@ func (e *env) deploy(ctx context.Context, dsn, name string, steps []step) (repor
 		return "", err
 	}
 	l.AddClients(clients)
-	each := max(150, e.acceptances()/(len(steps)*len(configs)))
+	each := max(300, e.acceptances()/(len(steps)*len(configs)))
 	for _, s := range steps {
 		if err = e.take(ctx, l, s, len(configs), each); err != nil {
 			err = fmt.Errorf("%s: %w", s.name, err)
