@@ -14,11 +14,8 @@ import (
 // clocks runs nodes whose clocks differ, with nonces and proofs that live longer and
 // shorter than that, and with sweeps by each node's clock.
 func clocks(ctx context.Context, e *env) error {
-	p, err := servers.NewPostgres(e.dir)
+	p, err := servers.StartPostgres(e.dir)
 	if err != nil {
-		return err
-	}
-	if err := p.Start(); err != nil {
 		return err
 	}
 	defer p.Stop()

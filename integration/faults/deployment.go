@@ -38,11 +38,8 @@ var (
 
 // deployment changes what the nodes of a fleet issue and their keys, under load.
 func deployment(ctx context.Context, e *env) error {
-	p, err := servers.NewPostgres(e.dir)
+	p, err := servers.StartPostgres(e.dir)
 	if err != nil {
-		return err
-	}
-	if err := p.Start(); err != nil {
 		return err
 	}
 	defer p.Stop()

@@ -15,11 +15,8 @@ import (
 )
 
 func killPgBouncer(ctx context.Context, e *env) error {
-	p, err := servers.NewPostgres(e.dir)
+	p, err := servers.StartPostgres(e.dir)
 	if err != nil {
-		return err
-	}
-	if err := p.Start(); err != nil {
 		return err
 	}
 	defer p.Stop()
@@ -67,11 +64,8 @@ const (
 )
 
 func brokenNetwork(ctx context.Context, e *env) error {
-	p, err := servers.NewPostgres(e.dir)
+	p, err := servers.StartPostgres(e.dir)
 	if err != nil {
-		return err
-	}
-	if err := p.Start(); err != nil {
 		return err
 	}
 	defer p.Stop()

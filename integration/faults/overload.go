@@ -24,11 +24,8 @@ const (
 // of 200 ms. A third of them rotate stored nonces, a third sealed ones, and a third
 // spend proofs.
 func overload(ctx context.Context, e *env) error {
-	p, err := servers.NewPostgres(e.dir)
+	p, err := servers.StartPostgres(e.dir)
 	if err != nil {
-		return err
-	}
-	if err := p.Start(); err != nil {
 		return err
 	}
 	defer p.Stop()

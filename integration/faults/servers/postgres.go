@@ -33,6 +33,15 @@ func NewPostgres(parent string, settings ...string) (*Postgres, error) {
 	return p, p.configure(settings)
 }
 
+// StartPostgres prepares a server and starts it.
+func StartPostgres(parent string) (*Postgres, error) {
+	p, err := NewPostgres(parent)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.Start()
+}
+
 func preparePostgres(parent string) (*Postgres, error) {
 	postgres, err := find("PostgreSQL", "postgresql", "postgres")
 	if err != nil {
