@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 func TestShortScenariosPass(t *testing.T) {
 	for _, s := range scenarios {
 		switch s.name {
-		case "disk", "galera", "failover", "patroni", "soak":
+		case "disk", "galera", "failover", "patroni", "partition", "soak":
 			continue
 		}
 		t.Run(s.name, func(t *testing.T) {

@@ -138,7 +138,9 @@ func (e *env) cut(ctx context.Context, p powered) (h history.History, err error)
 		return h, err
 	}
 	defer func() { err = errors.Join(err, disk.Close()) }()
-	disk.Lies = p.lies
+	if p.lies {
+		disk.Lie()
+	}
 	if m.server != nil {
 		if err := m.server.Start(); err != nil {
 			return h, err

@@ -90,7 +90,7 @@ func TestGrowthIsLostWithoutSync(t *testing.T) {
 
 func TestLyingDiskLosesWhatIsSynced(t *testing.T) {
 	disk, dir := over(t)
-	disk.Lies = true
+	disk.Lie()
 	seen := map[string]int{}
 	for range cuts {
 		write(t, filepath.Join(dir, "f"), 0, true, []byte("old"))

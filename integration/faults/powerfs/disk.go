@@ -52,14 +52,11 @@ func Available() error {
 
 // A Disk is a mounted file system.
 type Disk struct {
-	// Lies makes the disk report success to each sync, and make nothing durable.
-	// It has to be set before the first sync.
-	Lies bool
-
 	dir, root, lost string // the mount point, the files, and removed files
 	server          *fuse.Server
 
 	mu       sync.Mutex
+	lies     bool
 	random   *rand.Rand
 	unsynced map[uint64]*unsynced // data, by inode number
 	journal  []change             // of directories, not yet durable
@@ -126,6 +123,14 @@ func (d *Disk) unmount() error {
 	}
 	d.server.Wait()
 	return nil
+}
+
+// Lie makes the disk report success to each sync from now on, and make nothing
+// durable.
+func (d *Disk) Lie() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lies = true
 }
 
 // Sync makes everything durable that was written, also on a disk that lies: time

@@ -27,7 +27,7 @@ func (d *Disk) changed(c change, inos ...uint64) {
 
 // sync makes a file or a directory durable.
 func (d *Disk) sync(ino uint64) {
-	if d.Lies {
+	if d.lies {
 		return
 	}
 	delete(d.unsynced, ino)
