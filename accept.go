@@ -70,6 +70,8 @@ func (r *Repository) insertUsed(conn session.Conn, rows []DPoPNonce, inserted fu
 		if !r.sql.WritersTakeTurns { // one waits for a row, and the others must not
 			return batch.ErrAlone
 		}
+	case dialects.Unshared:
+		return batch.ErrAlone
 	case dialects.DuplicateNonce, dialects.DuplicateKey:
 		return r.insertOthers(conn, rows, inserted)
 	}

@@ -110,7 +110,8 @@ func (r *Repository) mintAll(calls []*call) (rows []DPoPNonce, err error) {
 func (r *Repository) insertAll(conn session.Conn, rows []DPoPNonce) error {
 	n, err := conn.Exec(r.sql.Shared.Issue, r.newRows(rows))
 	if err != nil {
-		if fault, _ := r.dialect.Fault(err); fault != dialects.DuplicateNonce {
+		fault, _ := r.dialect.Fault(err)
+		if fault != dialects.DuplicateNonce && fault != dialects.Unshared {
 			return err
 		}
 	}

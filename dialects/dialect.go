@@ -68,6 +68,10 @@ const (
 	// Unprepared: nothing happened, because the server does not keep the statement
 	// prepared; as it is, it can succeed.
 	Unprepared
+
+	// Unshared: nothing happened, because the session cannot run a statement that
+	// callers share; each call alone can succeed.
+	Unshared
 )
 
 // For returns the dialect for what gorm.Dialector.Name returns: "postgres",

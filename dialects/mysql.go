@@ -161,6 +161,8 @@ func (mysql) Fault(err error) (Fault, string) {
 		return NoUniqueIndex, ""
 	case 1461, 1243, 1615: // ER_MAX_PREPARED_STMT_COUNT_REACHED, ER_UNKNOWN_STMT_HANDLER, ER_NEED_REPREPARE
 		return Unprepared, ""
+	case 4037, 4038, 4041, 4042: // ER_JSON_EOS, ER_JSON_SYNTAX, and of a path: utf16, for one, as character_set_connection
+		return Unshared, ""
 	case 1050, 1061: // ER_TABLE_EXISTS_ERROR, ER_DUP_KEYNAME
 		return Exists, ""
 	}

@@ -29,7 +29,7 @@ func (l quietLogger) Trace(ctx context.Context, begin time.Time, fc func() (stri
 		b, ok := ctx.Value(boundKey{}).(*bound)
 		switch {
 		case fault == dialects.DuplicateNonce, fault == dialects.DuplicateKey, // an answer
-			fault == dialects.NotATable, // another statement follows
+			fault == dialects.NotATable, fault == dialects.Unshared, // other statements follow
 			!l.final && (isRepeated(fault) || errors.Is(err, driver.ErrBadConn)):
 			err = nil
 		case ok:
