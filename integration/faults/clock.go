@@ -36,7 +36,7 @@ func clocks(ctx context.Context, e *env) error {
 		{"clocks that agree, 1 s", time.Second, 0, 3 * time.Second, true, "", nil},
 		{"the same, " + load.NeverExpires, time.Second, 0, 3 * time.Second, false, load.NeverExpires, nil},
 	} {
-		configs := workers(3, 16, "postgres", p.DSN())
+		configs := workers(3, 4, "postgres", p.DSN()) // so few that sweeps keep up
 		for i := range configs {
 			configs[i].TTL, configs[i].Store, configs[i].Sweep = c.ttl, c.store, 100*time.Millisecond
 		}
