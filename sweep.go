@@ -20,8 +20,8 @@ import (
 //
 // For its first minute a batch has at most 250 rows, and a pause as long as the
 // batch follows, so that callers hardly wait. Then, and in a caller's transaction, a
-// batch has the rows of [WithSweepBatch] and no pause: no rate of new rows leaves a
-// sweep behind.
+// batch has the rows of [WithSweepBatch] and no pause, so that a long sweep catches
+// up.
 //
 // A nonce whose row was swept is ErrUnknown from then on. When ctx ends, Sweep
 // returns what it deleted so far and an error that wraps ctx's; after any other

@@ -27,8 +27,8 @@ var heldShareCases = []testCase{
 func heldInBatch(waiting bool) func(*testing.T, *env, way) {
 	return func(t *testing.T, e *env, w way) {
 		connect(t, e.db)
-		// The rows of all ways are in one page. Where a page is split beside the held
-		// row, InnoDB lets the gap before it wait, too.
+		// The rows of all ways are in one page: where a page is split beside the held
+		// row, an INSERT just before that row waits as well on InnoDB.
 		held, others := w.new(t), w.newMany(t, 32)
 		holder := e.holdNew(t, w, held)
 		var wentAlone, begun atomic.Int64

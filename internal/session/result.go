@@ -11,8 +11,8 @@ import (
 
 // unlocked is a pool whose results are read at once. Package sql gives a
 // connection back and then locks it once more to read how many rows there were:
-// a caller whose nonce is spent would wait for the whole statement of whoever has
-// the connection now, also past the end of its own context.
+// a caller whose nonce is spent would wait for the statement of the next caller on
+// that connection, also past the end of its own context.
 type unlocked struct {
 	gorm.ConnPool
 	pool *sql.DB
