@@ -27,11 +27,12 @@ lint: ## Check every module with gofmt, go mod tidy, go vet and staticcheck, and
 test: ## Test every module, on throw-away PostgreSQL and MariaDB servers.
 	scripts/with-databases $(MAKE) --no-print-directory test-modules
 
+# integration/faults runs without the race detector: its nodes are processes, and take long.
 .PHONY: test-modules
 test-modules: ## The same on the servers of POSTGRES_DSN and MYSQL_DSN, as far as they are set.
 	@set -e; for module in $(MODULES); do \
 		echo "== $$module"; \
-		race=-race; [ $$module != ./integration/faults ] || race=; `# its nodes are processes, and take long` \
+		race=-race; [ $$module != ./integration/faults ] || race=; \
 		(cd $$module && $(GO_TEST) $$race -shuffle=on ./...); \
 	done
 	@echo "== . with the newest releases of what it requires, which integration/go.mod has"
