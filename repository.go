@@ -40,6 +40,7 @@ type Repository struct {
 	table      dialects.Table
 	sql        dialects.SQL
 	clock      func() time.Time
+	bounds     *atomic.Pointer[bounds] // of the current second
 	sweepBatch int
 	counted    *atomic.Bool // an INSERT has counted its row, as it does without triggers
 
@@ -111,7 +112,8 @@ func WithSweepBatch(rows int) Option {
 // A nil db or one in DryRun mode, a database without a dialect, and a bad
 // option are errors. Of an option given twice, the last counts.
 func NewRepository(db *gorm.DB, opts ...Option) (*Repository, error) {
-	r := &Repository{table: dialects.Table{Name: defaultTable}, sweepBatch: 1000, counted: new(atomic.Bool)}
+	r := &Repository{table: dialects.Table{Name: defaultTable}, sweepBatch: 1000,
+		bounds: new(atomic.Pointer[bounds]), counted: new(atomic.Bool)}
 	if err := r.configure(db, opts); err != nil {
 		return nil, fmt.Errorf("dpopnonce: new repository: %w", err)
 	}

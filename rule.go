@@ -38,15 +38,32 @@ func (r *Repository) now() time.Time { return wholeSecond(r.clock()) }
 
 // judging returns values, and what a statement needs to judge nonces by the rule.
 func (r *Repository) judging(now time.Time, ttl time.Duration, values ...any) session.Values {
+	bounds := r.bounds.Load()
+	if bounds == nil || !bounds.now.Equal(now) || bounds.ttl != ttl {
+		bounds = r.boundsAt(now, ttl)
+		r.bounds.Store(bounds)
+	}
+	return append(append(make(session.Values, 0, len(values)+len(bounds.values)), values...), bounds.values...)
+}
+
+// bounds are what statements bind to judge by the rule. The calls of one second
+// have them in common: a database that stores text is given text.
+type bounds struct {
+	now    time.Time
+	ttl    time.Duration
+	values session.Values
+}
+
+func (r *Repository) boundsAt(now time.Time, ttl time.Duration) *bounds {
 	oldest, tooNew := now.Add(-ttl), now.Add(Tolerance+time.Second)
 	if !now.Before(lastSecond) { // no next second can be bound: nothing is fresh
 		oldest = tooNew
 	}
-	return append(append(make(session.Values, 0, len(values)+8), values...),
+	return &bounds{now, ttl, session.Values{
 		"now", r.bind(now),
 		"next_second", r.bind(now.Add(time.Second)),
 		"oldest", r.bind(oldest),
-		"too_new", r.bind(tooNew))
+		"too_new", r.bind(tooNew)}}
 }
 
 // The first and the last second that the columns of every database hold.

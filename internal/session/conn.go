@@ -51,17 +51,31 @@ func (c Conn) takeTurn() (giveBack func(), err error) {
 	return c.session.takeTurn(c.ctx)
 }
 
-// Row runs a statement, scans its first row into dest, and reports whether
-// there is one.
+// Row runs a statement that only reads, scans its first row into dest, and
+// reports whether there is one.
 func (c Conn) Row(sql string, values Values, dest ...any) (found bool, err error) {
-	err = c.Rows(sql, values, func(scan func(...any) error) error {
-		if found {
-			return nil
-		}
-		found = true
-		return scan(dest...)
-	})
-	return found && err == nil, err
+	b, err := c.bind(sql, values)
+	if err != nil {
+		return false, err
+	}
+	defer b.hidePanic()
+	found, err = c.first(b, dest)
+	return found && err == nil, b.hide(err)
+}
+
+func (c Conn) first(b *bound, dest []any) (found bool, err error) {
+	rows, err := c.pooled(b).Raw("?", b).Rows()
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return false, rows.Err()
+	}
+	if err := rows.Scan(dest...); err != nil {
+		return false, err
+	}
+	return true, rows.Close()
 }
 
 // Rows runs a statement and calls each with what scans a row, for all rows.
