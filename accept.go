@@ -21,14 +21,22 @@ func (r *Repository) acceptAll(ctx context.Context, calls []*call) error {
 	return r.share(ctx, calls, r.session.Do, func(conn session.Conn) error {
 		now := r.now()
 		winners := map[string]*call{} // one of those that present the same, still there if possible
+		inTime := 0
 		for _, c := range calls {
 			if c.Outcome = c.entry.judge(now); c.Outcome != nil {
-				c.seen.sends(0)
 				continue
 			}
+			inTime++
 			c.Outcome = c.entry.taken
 			if w := winners[c.nonce]; w == nil || w.Gone() && !c.Gone() {
 				winners[c.nonce] = c
+			}
+		}
+		for _, c := range calls {
+			if c.Outcome == c.entry.taken {
+				c.seen.sends(inTime)
+			} else {
+				c.seen.sends(0)
 			}
 		}
 		rows := make([]DPoPNonce, 0, len(winners))

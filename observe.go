@@ -37,7 +37,8 @@ type Event struct {
 	Shared int
 
 	// Repeated is how often statements were repeated after a serialization
-	// failure, a deadlock, a lock timeout or a broken connection.
+	// failure, a deadlock, a lock timeout or a broken connection. It is none where a
+	// shared statement meets a lock, and each caller then goes alone.
 	Repeated int
 
 	// Rows is how many rows a Sweep deleted.

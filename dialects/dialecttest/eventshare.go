@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/attesto/dpopnonce"
 	"gorm.io/gorm"
@@ -14,6 +16,7 @@ import (
 var eventShareCases = []testCase{
 	{name: "counts the callers of shared statements", run: countsCallers(0), needs: groupCommit},
 	{name: "counts repetitions of shared statements", run: countsCallers(2), needs: groupCommit},
+	{name: "counts no caller out of time", run: countsNoLate, needs: groupCommit},
 	{name: "shows a caller that gives up", run: showsCancellation, needs: groupCommit},
 }
 
@@ -89,6 +92,48 @@ func countsCallers(failures int) func(*testing.T, *env) {
 				wantShared(t, shown.take(), failures)
 			})
 		}
+	}
+}
+
+// countsNoLate presents proofs half of which expire while their callers wait for
+// each other: the statement is sent without those.
+func countsNoLate(t *testing.T, e *env) {
+	shown := &events{}
+	r := e.sealed(t, shown.option(), dpopnonce.WithGroupCommit())
+	wantIs(t, r.Spend(ctx, newName(), noon.Add(life)), nil) // rows count: proofs share from now on
+	connect(t, e.db)
+	shown.take()
+	var arrived atomic.Int64
+	watch(t, e.db, func(*gorm.DB) {
+		for arrived.Load() < callers {
+			runtime.Gosched()
+		}
+		e.clock.Set(noon.Add(2 * time.Second))
+	})
+	crowd(t, e.db, callers, func(ctx context.Context, i int) error {
+		var once sync.Once
+		ctx = arriving{ctx, func() { once.Do(func() { arrived.Add(1) }) }}
+		until := noon.Add(life)
+		if i%2 == 0 {
+			until = noon.Add(time.Second)
+		}
+		return r.Spend(ctx, fmt.Sprint("proof-", i), until)
+	})
+	of, late := map[int]int{}, 0
+	for _, event := range shown.take() {
+		if event.Shared == 0 {
+			late++
+		} else {
+			of[event.Shared]++
+		}
+	}
+	for n, events := range of {
+		if events%n != 0 {
+			t.Errorf("%d callers saw %d in their statement", events, n)
+		}
+	}
+	if late == 0 {
+		t.Error("no proof expired before its statement")
 	}
 }
 
