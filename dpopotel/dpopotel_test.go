@@ -196,6 +196,26 @@ func TestRepositoryIsObserved(t *testing.T) {
 	}
 }
 
+func TestAttributesOfTheCallerKeepTheirOrder(t *testing.T) {
+	mp := metric.NewMeterProvider(metric.WithReader(metric.NewManualReader()))
+	attrs := []attribute.KeyValue{attribute.String("b", "1"), attribute.String("a", "2")}
+	observe, err := dpopotel.Observer(mp, attrs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	observe(ctx, dpopnonce.Event{Operation: "sweep", Outcome: "ok", Age: -1})
+	lag, err := dpopotel.SweepLag(mp, &dpopnonce.Repository{}, attrs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lag.Unregister(); err != nil {
+		t.Fatal(err)
+	}
+	if attrs[0].Key != "b" || attrs[1].Key != "a" {
+		t.Errorf("they are %v now", attrs)
+	}
+}
+
 func TestNilArgumentsAreErrors(t *testing.T) {
 	if _, err := dpopotel.Observer(nil); err == nil {
 		t.Error("Observer: no error")

@@ -31,7 +31,7 @@ func SweepLag(mp metric.MeterProvider, r *dpopnonce.Repository, attrs ...attribu
 	if err != nil {
 		return nil, err
 	}
-	with := metric.WithAttributeSet(attribute.NewSet(attrs...))
+	with := metric.WithAttributes(attrs...) // which sorts a copy
 	return m.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 		defer cancel()
