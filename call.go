@@ -23,17 +23,20 @@ type call struct {
 	seen  *observation  // nil without an observer
 }
 
-var errNilContext = errors.New("nil context")
+// ready returns why no call of the repository can run with ctx, or nil.
+func (r *Repository) ready(ctx context.Context) error {
+	if r.err == nil && ctx == nil {
+		return errors.New("nil context")
+	}
+	return r.err
+}
 
 // newCall returns the call of an Issue.
 func (r *Repository) newCall(ctx context.Context, o *observation, ttl time.Duration) (c *call, err error) {
 	if ttl, err = wholeTTL(ttl); err != nil {
 		return nil, err
 	}
-	if ctx == nil {
-		return nil, errNilContext
-	}
-	return &call{Call: batch.Call{Context: ctx}, ttl: ttl, seen: o}, r.err
+	return &call{Call: batch.Call{Context: ctx}, ttl: ttl, seen: o}, r.ready(ctx)
 }
 
 // presenting returns the call of a caller that presents a nonce. It comes with a

@@ -32,8 +32,8 @@ func (r *Repository) Insert(ctx context.Context, c Changeset) (row DPoPNonce, er
 		if seal.HasForm(c.row.Nonce) {
 			return &ValidationError{Errors: []FieldError{{"nonce", "has the form of a sealed nonce"}}}
 		}
-		if r.err != nil {
-			return r.err
+		if err := r.ready(ctx); err != nil {
+			return err
 		}
 		row = c.Row()
 		newID := row.ID == uuid.Nil

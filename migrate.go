@@ -24,8 +24,8 @@ func (r *Repository) Migrate(ctx context.Context) error {
 }
 
 func (r *Repository) migrate(ctx context.Context) error {
-	if r.err != nil {
-		return r.err
+	if err := r.ready(ctx); err != nil {
+		return err
 	}
 	if r.inTx {
 		return errTransaction

@@ -107,3 +107,53 @@ func TestDefaultClockIsTheConfigs(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestNilContextIsAnError(t *testing.T) {
+	db := openSQLite(t)
+	sealer, err := dpopnonce.NewSealer(dpopnonce.SealerConfig{Purpose: "test", Keys: []dpopnonce.Key{dpopnonce.NewKey()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, opts := range map[string][]dpopnonce.Option{
+		"stored":       nil,
+		"group commit": {dpopnonce.WithGroupCommit()},
+		"sealed":       {dpopnonce.WithSealer(sealer)},
+	} {
+		r, err := dpopnonce.NewRepository(db, opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Migrate(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		nonce, err := r.Issue(context.Background(), dpopnonce.DefaultTTL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var none context.Context
+		for call, do := range map[string]func() error{
+			"Migrate":    func() error { return r.Migrate(none) },
+			"Issue":      func() error { _, err := r.Issue(none, dpopnonce.DefaultTTL); return err },
+			"Insert":     func() error { _, err := r.Insert(none, valid()); return err },
+			"Check":      func() error { return r.Check(none, nonce, dpopnonce.DefaultTTL) },
+			"Consume":    func() error { return r.Consume(none, nonce, dpopnonce.DefaultTTL) },
+			"Rotate":     func() error { _, err := r.Rotate(none, "", dpopnonce.DefaultTTL); return err },
+			"Spend":      func() error { return r.Spend(none, "proof", time.Now().Add(time.Minute)) },
+			"Sweep":      func() error { _, err := r.Sweep(none); return err },
+			"SweepLag":   func() error { _, err := r.SweepLag(none); return err },
+			"SweepEvery": func() error { return r.SweepEvery(none, time.Minute) },
+		} {
+			if err := do(); err == nil || !strings.HasSuffix(err.Error(), "nil context") {
+				t.Errorf("%s, %s: got %v", name, call, err)
+			}
+		}
+		if err := r.Consume(context.Background(), nonce, dpopnonce.DefaultTTL); err != nil {
+			t.Errorf("%s: the nonce is spent: %v", name, err)
+		}
+	}
+}
+
+func valid() dpopnonce.Changeset {
+	now := time.Now()
+	return dpopnonce.IssueChangeset(dpopnonce.DPoPNonce{}, dpopnonce.IssueAttrs{Nonce: "nonce", IssuedAt: now, ExpiresAt: now.Add(time.Minute)})
+}

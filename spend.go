@@ -37,14 +37,11 @@ func (r *Repository) Spend(ctx context.Context, id string, until time.Time) erro
 		if err != nil {
 			return err
 		}
-		if r.err != nil {
-			return r.err
+		if err := r.ready(ctx); err != nil {
+			return err
 		}
 		if err := e.judge(r.now()); err != nil {
 			return err
-		}
-		if ctx == nil {
-			return errNilContext
 		}
 		return r.accept(&call{Call: batch.Call{Context: ctx}, nonce: e.row.Nonce, entry: e, seen: o})
 	})

@@ -28,8 +28,8 @@ import (
 // error as well, what was deleted stays deleted.
 func (r *Repository) Sweep(ctx context.Context) (deleted int64, err error) {
 	err = r.public(ctx, "sweep", func(o *observation) error {
-		if r.err != nil {
-			return r.err
+		if err := r.ready(ctx); err != nil {
+			return err
 		}
 		sql := r.sql.Sweep
 		if r.sql.SweepView != "" && r.session.InTransaction { // which an error would abort
@@ -81,8 +81,8 @@ func (r *Repository) SweepLag(ctx context.Context) (time.Duration, error) {
 }
 
 func (r *Repository) sweepLag(ctx context.Context) (time.Duration, error) {
-	if r.err != nil {
-		return 0, r.err
+	if err := r.ready(ctx); err != nil {
+		return 0, err
 	}
 	var seconds sql.NullInt64
 	_, err := r.session.Do(ctx, func(conn session.Conn) error {
@@ -104,7 +104,7 @@ func (r *Repository) sweepLag(ctx context.Context) (time.Duration, error) {
 // again at the next tick. An interval that is not positive, and a transaction,
 // are errors.
 func (r *Repository) SweepEvery(ctx context.Context, interval time.Duration) error {
-	err := r.err
+	err := r.ready(ctx)
 	if err == nil && interval <= 0 {
 		err = errors.New("interval must be positive")
 	}
