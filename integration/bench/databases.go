@@ -19,11 +19,13 @@ func (t task) postgres(ctx context.Context, r report) error {
 	if path := findPgbench(); path != "" && t.pgbench {
 		s.stores = append(s.stores, s.byPgbench(path))
 	}
-	limit, err := s.byShared(t.length)
-	if err != nil {
-		return err
+	for split, name := range []string{"the shared statement by hand", "the same, of half the callers"} {
+		limit, err := s.byShared(name, t.length, split+1)
+		if err != nil {
+			return err
+		}
+		s.stores = append(s.stores, limit)
 	}
-	s.stores = append(s.stores, limit)
 	var version string
 	if err := s.admin.QueryRow(ctx, "SELECT 'PostgreSQL ' || current_setting('server_version')").Scan(&version); err != nil {
 		return err

@@ -15,9 +15,10 @@ import (
 )
 
 // byShared sends the shared statements themselves, back to back on two
-// connections, each for as many calls as there are callers: the limit of group
-// commit.
-func (s *server) byShared(length time.Duration) (store, error) {
+// connections: the limit of group commit. Each is for as many calls as there are
+// callers divided by split: by 2, no more calls are under way than there are
+// callers.
+func (s *server) byShared(name string, length time.Duration, split int) (store, error) {
 	of, err := dialects.ParseTable(table)
 	if err != nil {
 		return store{}, err
@@ -27,7 +28,7 @@ func (s *server) byShared(length time.Duration) (store, error) {
 		return store{}, err
 	}
 	statements := map[string]string{"consume": all.Shared.Single.Consume, "rotate": all.Shared.Single.Rotate, "spend": all.Shared.Accept}
-	return store{name: "the shared statement by hand", measured: []string{"consume", "rotate", "spend"},
+	return store{name: name, measured: []string{"consume", "rotate", "spend"},
 		outside: func(ctx context.Context, operation string, callers int) (sample, error) {
 			var rows []string
 			if operation != "spend" {
@@ -35,7 +36,7 @@ func (s *server) byShared(length time.Duration) (store, error) {
 					return sample{}, err
 				}
 			}
-			return backToBack(ctx, s.admin, byNumber(statements[operation]), rows, callers, length)
+			return backToBack(ctx, s.admin, byNumber(statements[operation]), rows, max(1, callers/split), length)
 		}}, nil
 }
 

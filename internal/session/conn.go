@@ -39,6 +39,9 @@ func (c Conn) Exec(sql string, values Values) (int64, error) {
 	}
 	defer giveBack()
 	done := c.pooled(b).Exec("?", b)
+	if c.renewed(done.Error) {
+		done = c.pooled(b).Exec("?", b)
+	}
 	return done.RowsAffected, b.hide(done.Error)
 }
 
@@ -100,6 +103,9 @@ func (c Conn) Returning(sql string, values Values, each func(scan func(dest ...a
 
 func (c Conn) read(b *bound, each func(scan func(dest ...any) error) error) error {
 	rows, err := c.pooled(b).Raw("?", b).Rows()
+	if c.renewed(err) {
+		rows, err = c.pooled(b).Raw("?", b).Rows()
+	}
 	if err != nil {
 		return err
 	}
@@ -113,6 +119,18 @@ func (c Conn) read(b *bound, each func(scan func(dest ...any) error) error) erro
 		return err
 	}
 	return rows.Close()
+}
+
+// renewed reports whether the statement that ended with err may be repeated. SQLite
+// prepares it by the connection's copy of the schema, which may be from before
+// the unique index: reading the schema renews it. Outside of a transaction that
+// would be any connection's.
+func (c Conn) renewed(err error) bool {
+	if err == nil || !c.session.takesTurns || !c.InTransaction() {
+		return false
+	}
+	fault, _ := c.session.dialect.Fault(err)
+	return fault == dialects.NoUniqueIndex && c.Has()
 }
 
 // DDL runs a statement without values. MySQL prints the value that keeps it from

@@ -12,11 +12,13 @@ import (
 )
 
 // How often a statement is repeated that met a deadlock or a lock timeout, one
-// that was not sent, and one that the session refused as it was.
+// that was not sent, one that the session refused as it was, and one that SQLite
+// prepared for an older schema.
 const (
 	maxLocked  = 10
 	maxUnsent  = 3
 	maxRefused = 3
+	maxRenewed = 1
 )
 
 // Do runs fn, each statement by itself, and runs it again where the database
@@ -81,7 +83,7 @@ func (e *endedError) Unwrap() []error { return []error{e.ended, e.err} }
 
 // repetitions counts those of one run, by cause where they are bounded.
 type repetitions struct {
-	all, locked, unsent, refused int
+	all, locked, unsent, refused, renewed int
 }
 
 // level returns the isolation level of the next run: the one of choice, which a
@@ -112,6 +114,9 @@ func (s *Session) again(ctx context.Context, err error, done *repetitions) bool 
 	case fault == dialects.Locked, fault == dialects.Exists, fault == dialects.Unprepared:
 		done.locked++
 		return done.locked <= maxLocked && pause(ctx, done.all)
+	case fault == dialects.NoUniqueIndex && s.takesTurns: // see Conn.renewed
+		done.renewed++
+		return done.renewed <= maxRenewed
 	case ctx.Err() == nil && s.unsent(ctx, err):
 		done.unsent++
 		return done.unsent <= maxUnsent
