@@ -41,7 +41,7 @@ func (r *Repository) acceptAll(ctx context.Context, calls []*call) error {
 		}
 		rows := make([]DPoPNonce, 0, len(winners))
 		for _, c := range winners {
-			row, err := r.used(c, now)
+			row, err := r.used(c, &now)
 			if err != nil {
 				return err
 			}
@@ -60,9 +60,9 @@ func (r *Repository) insertUsed(conn session.Conn, rows []DPoPNonce, inserted fu
 	if len(rows) == 0 {
 		return nil
 	}
-	var stored []string
+	var nonce string
+	stored := make([]string, 0, len(rows))
 	err := conn.Returning(r.sql.Shared.Accept, r.usedRows(rows), func(scan func(...any) error) error {
-		var nonce string
 		err := scan(&nonce)
 		stored = append(stored, nonce)
 		return err

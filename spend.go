@@ -104,7 +104,7 @@ func (r *Repository) acceptAlone(conn session.Conn, c *call) (outcome, err error
 	if outcome = c.entry.judge(now); outcome != nil {
 		return outcome, nil
 	}
-	row, err := r.used(c, now)
+	row, err := r.used(c, &now)
 	if err != nil {
 		return nil, err
 	}
@@ -117,11 +117,11 @@ func (r *Repository) acceptAlone(conn session.Conn, c *call) (outcome, err error
 }
 
 // used returns the row of an entry.
-func (r *Repository) used(c *call, now time.Time) (row DPoPNonce, err error) {
+func (r *Repository) used(c *call, now *time.Time) (row DPoPNonce, err error) {
 	row = c.entry.row
-	row.UsedAt = &now
+	row.UsedAt = now
 	if row.IssuedAt.IsZero() {
-		row.IssuedAt = now
+		row.IssuedAt = *now
 	}
 	if !r.sql.NonceIDs {
 		row.ID, err = uuid.NewV7()

@@ -19,7 +19,7 @@ func (t task) postgres(ctx context.Context, r report) error {
 	if path := findPgbench(); path != "" && t.pgbench {
 		s.stores = append(s.stores, s.byPgbench(path))
 	}
-	for split, name := range []string{"the shared statement by hand", "the same, of half the callers"} {
+	for split, name := range []string{"the shared statement by hand", "the same, half the callers in each"} {
 		limit, err := s.byShared(name, t.length, split+1)
 		if err != nil {
 			return err
