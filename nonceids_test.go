@@ -3,6 +3,7 @@ package dpopnonce_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -39,5 +40,43 @@ func TestDerivedIDsAcceptNoReplay(t *testing.T) {
 		if err := r.Spend(context.Background(), "proof", time.Now().Add(time.Minute)); !errors.Is(err, want) {
 			t.Errorf("process %d: got %v, want %v", i, err, want)
 		}
+	}
+}
+
+func TestDerivedIDsOfSealedNoncesFollowTime(t *testing.T) {
+	ctx := context.Background()
+	db := openSQLite(t)
+	now := time.Date(2026, 3, 29, 12, 0, 0, 0, time.UTC)
+	clock := func() time.Time { return now }
+	sealer, err := dpopnonce.NewSealer(dpopnonce.SealerConfig{Purpose: "test", Keys: []dpopnonce.Key{dpopnonce.NewKey()}, Clock: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := dpopnonce.NewRepository(db, dpopnonce.WithDialect(derivedIDs{dialects.SQLite()}), dpopnonce.WithSealer(sealer), dpopnonce.WithClock(clock))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Migrate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < 20; i++ {
+		nonce, err := r.Issue(ctx, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Consume(ctx, nonce, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(time.Second)
+	}
+	var byTime, byID []string
+	if err := db.Model(&dpopnonce.DPoPNonce{}).Order("issued_at").Pluck("nonce", &byTime).Error; err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Model(&dpopnonce.DPoPNonce{}).Order("id").Pluck("nonce", &byID).Error; err != nil {
+		t.Fatal(err)
+	}
+	if len(byTime) != 20 || !slices.Equal(byTime, byID) {
+		t.Errorf("by time %q, by id %q", byTime, byID)
 	}
 }

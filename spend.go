@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"time"
 
 	"github.com/attesto/dpopnonce/internal/batch"
@@ -120,7 +121,8 @@ func (r *Repository) acceptAlone(conn session.Conn, c *call) (outcome, err error
 func (r *Repository) used(c *call, now *time.Time) (row DPoPNonce, err error) {
 	row = c.entry.row
 	row.UsedAt = now
-	if row.IssuedAt.IsZero() {
+	sealed := !row.IssuedAt.IsZero()
+	if !sealed {
 		row.IssuedAt = *now
 	}
 	if !r.sql.NonceIDs {
@@ -129,6 +131,11 @@ func (r *Repository) used(c *call, now *time.Time) (row DPoPNonce, err error) {
 	}
 	digest := sha256.Sum256([]byte(row.Nonce))
 	row.ID = uuid.UUID(digest[:16])
+	if sealed { // in order of time, so that new rows lie together in a large table
+		var seconds [8]byte
+		binary.BigEndian.PutUint64(seconds[:], uint64(row.IssuedAt.Unix()))
+		copy(row.ID[:6], seconds[2:])
+	}
 	row.ID[6] = row.ID[6]&0x0f | 0x80 // version 8, of the application's own making
 	row.ID[8] = row.ID[8]&0x1f | 0xa0 // MariaDB's uuid type refuses 0x80 here
 	return row, nil
