@@ -70,7 +70,7 @@ screenshot: ## Take docs/demo.png of that page anew, in headless Chromium.
 	scripts/e2e screenshot
 
 .PHONY: bench
-bench: ## Measure against the same statements by hand, into integration/bench (40 minutes, 4 GB; BENCH=-short: three).
+bench: ## Measure against the same statements by hand, into integration/bench (half an hour, 4 GB; BENCH=-short: two minutes).
 	cd integration && ../scripts/with-databases go run ./bench $(if $(BENCH),$(BENCH),-out bench)
 
 .PHONY: flood

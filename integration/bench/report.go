@@ -106,8 +106,8 @@ func (r report) facts(database string, all []fact) {
 func (r report) sweep(s sweepResult) {
 	line(r.figures, "### Sweeping under load\n")
 	line(r.figures, "%d expired rows among %d live ones, and 8 callers that rotate: medians of %d windows of %v without a sweep and as many during one, in turns. "+
-		"A sweep pauses after each batch for as long as it took; %d rows are the default.\n", s.expired, s.live, s.rounds, s.length, batches[0])
-	line(r.figures, "| rows in a batch | p99 of a rotate without a sweep | during one | ratio | rotates per second, ratio | rows swept per second | alone |")
+		"In its first minute a sweep deletes at most 250 rows at once, and pauses for as long as that took.\n", s.expired, s.live, s.rounds, s.length)
+	line(r.figures, "| WithSweepBatch | p99 of a rotate without a sweep | during one | ratio | rotates per second, ratio | rows swept per second | alone |")
 	line(r.figures, "|---|---:|---:|---:|---:|---:|---:|")
 	for _, b := range s.batches {
 		line(r.figures, "| %d | %v | %v | %.2f | %.2f | %.0f | %.0f |", b.batch,
