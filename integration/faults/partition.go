@@ -104,6 +104,7 @@ func (e *env) partitionPair(ctx context.Context, synchronous bool) (accepted, fa
 		{"what the primary sends, " + narrowRate + "/s", false, func() error { return s.net.Narrow(primary, narrowRate) }},
 	} {
 		h, err := e.under(ctx, s.configs, e.scaled(e.repeats, 1), func(l *load.Load) error {
+			before := l.Accepted()
 			if err := l.Break(ctx, func() error {
 				if err := c.fault(); err != nil {
 					return err
@@ -116,7 +117,7 @@ func (e *env) partitionPair(ctx context.Context, synchronous bool) (accepted, fa
 			}); err != nil || !c.half {
 				return err
 			}
-			return l.Accept(ctx, 5000) // of both halves again, which contend
+			return l.Accept(ctx, 2*(l.Accepted()-before)) // of both halves again, which contend
 		})
 		if err != nil {
 			return 0, 0, fmt.Errorf("%s: %w", c.name, err)

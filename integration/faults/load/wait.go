@@ -36,6 +36,16 @@ func (l *Load) Accept(ctx context.Context, n int, but ...int) error {
 		patience, max(missing, 0), idle, l.lastFailure())
 }
 
+// Accepted returns how many nonces and proofs are accepted.
+func (l *Load) Accepted() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, w := range l.workers {
+		n += w.accepted
+	}
+	return n
+}
+
 func (l *Load) lastFailure() string {
 	ops := l.history.Ops
 	for i := len(ops) - 1; i >= 0; i-- {

@@ -102,7 +102,8 @@ func (p *Patroni) Leader(ctx context.Context, but int) (int, error) {
 }
 
 // Whole reports whether all other nodes follow the leader, one of them as its
-// synchronous standby if the cluster is synchronous.
+// synchronous standby if the cluster is synchronous. If they do not, the error says
+// what they do.
 func (p *Patroni) Whole(ctx context.Context) (bool, error) {
 	leader, err := p.Leader(ctx, -1)
 	if err != nil {
@@ -110,8 +111,8 @@ func (p *Patroni) Whole(ctx context.Context) (bool, error) {
 	}
 	var cluster struct {
 		Members []struct {
-			Role, State string
-			Timeline    int
+			Name, Role, State string
+			Timeline          int
 		}
 	}
 	if err := p.Nodes[leader].get(ctx, "/cluster", &cluster); err != nil {
@@ -124,8 +125,12 @@ func (p *Patroni) Whole(ctx context.Context) (bool, error) {
 		}
 	}
 	followers := len(p.Nodes) - 1
+	whole := roles["leader"] == 1 && roles["replica"] == followers
 	if p.synchronous {
-		return roles["leader"] == 1 && roles["sync_standby"] == 1 && roles["replica"] == followers-1, nil
+		whole = roles["leader"] == 1 && roles["sync_standby"] == 1 && roles["replica"] == followers-1
 	}
-	return roles["leader"] == 1 && roles["replica"] == followers, nil
+	if !whole {
+		return false, fmt.Errorf("the members are %+v", cluster.Members)
+	}
+	return true, nil
 }
