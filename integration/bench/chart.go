@@ -45,12 +45,10 @@ func chart(path string, c comparison, measured []string, all map[cell]figures) e
 			for j, n := range c.callers {
 				points[j] = plotter.XY{X: float64(j), Y: math.Log2(all[cell{s.name, operation, n}].ratio)}
 			}
-			curve, dots, err := plotter.NewLinePoints(points)
+			curve, dots, err := series(i, points)
 			if err != nil {
 				return err
 			}
-			curve.Color, curve.Width = plotutil.Color(i), vg.Points(1.5)
-			dots.Color, dots.Shape = plotutil.Color(i), draw.CircleGlyph{}
 			p.Add(curve, dots)
 			if !named[s.name] {
 				named[s.name] = true
@@ -61,6 +59,19 @@ func chart(path string, c comparison, measured []string, all map[cell]figures) e
 	}
 	panels[0].Y.Label.Text = "calls/s, by hand = 1"
 	return save(path, append(panels, names))
+}
+
+// series returns the line of the ith of a panel's. It is dashed once the colours
+// have been used.
+func series(i int, points plotter.XYs) (*plotter.Line, *plotter.Scatter, error) {
+	curve, dots, err := plotter.NewLinePoints(points)
+	if err != nil {
+		return nil, nil, err
+	}
+	curve.Color, curve.Width = plotutil.Color(i), vg.Points(1.5)
+	curve.Dashes = plotutil.Dashes(i / len(plotutil.DefaultColors))
+	dots.Color, dots.Shape = plotutil.Color(i), draw.CircleGlyph{}
+	return curve, dots, nil
 }
 
 func callerTicks(callers []int) (ticks []plot.Tick) {
@@ -89,7 +100,7 @@ func save(path string, panels []*plot.Plot) error {
 	}
 	canvas := vgsvg.New(24*vg.Centimeter, vg.Length(rows)*7*vg.Centimeter)
 	tiles := draw.Tiles{Rows: rows, Cols: wide, PadX: vg.Points(12), PadY: vg.Points(12),
-		PadTop: vg.Points(4), PadBottom: vg.Points(4), PadLeft: vg.Points(4), PadRight: vg.Points(4)}
+		PadTop: vg.Points(4), PadBottom: vg.Points(4), PadLeft: vg.Points(4), PadRight: vg.Points(16)}
 	for i, row := range plot.Align(grid, tiles, draw.New(canvas)) {
 		for j, part := range row {
 			if grid[i][j] != nil {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"math"
 	"path/filepath"
 	"strings"
 	"time"
@@ -72,8 +74,8 @@ func costPanel(list []cost) (*plot.Plot, error) {
 	p := plot.New()
 	p.Title.Text = list[0].database
 	p.Y.Label.Text = "by hand = 1"
-	p.Legend.Top, p.Legend.Padding = true, vg.Points(4)
-	p.X.Tick.Label.Font.Size, p.Legend.TextStyle.Font.Size = vg.Points(8), vg.Points(9)
+	p.Legend.Top, p.Legend.Left, p.Legend.Padding = true, true, vg.Points(4)
+	p.X.Tick.Label.Font.Size, p.Legend.TextStyle.Font.Size = vg.Points(7), vg.Points(9)
 	p.Add(plotter.NewGrid())
 	var calls []string
 	processor, allocations := plotter.Values{}, plotter.Values{}
@@ -98,6 +100,11 @@ func costPanel(list []cost) (*plot.Plot, error) {
 		p.Legend.Add(bars.name, b)
 	}
 	p.NominalX(calls...)
-	p.Y.Min, p.Y.Max = 0, 1.3*top
+	p.Y.Min, p.Y.Max = 0, math.Ceil(1.4*top) // room for the legend
+	var ticks plot.ConstantTicks
+	for n := 0.0; n <= p.Y.Max; n++ {
+		ticks = append(ticks, plot.Tick{Value: n, Label: fmt.Sprint(n)})
+	}
+	p.Y.Tick.Marker = ticks
 	return p, nil
 }

@@ -7,9 +7,7 @@ import (
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/plotutil"
 	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
 )
 
 // counted writes a number of rows in words where it is round.
@@ -111,17 +109,15 @@ func growthChart(directory string, all []*growth) error {
 			for _, s := range g.sizes {
 				points = append(points, plotter.XY{X: math.Log10(float64(s.rows)), Y: g.ratio(s, operation, callers)})
 			}
-			curve, dots, err := plotter.NewLinePoints(points)
+			curve, dots, err := series(i, points)
 			if err != nil {
 				return err
 			}
-			curve.Color, curve.Width = plotutil.Color(i), vg.Points(1.5)
-			dots.Color, dots.Shape = plotutil.Color(i), draw.CircleGlyph{}
 			p.Add(curve, dots)
 			p.Legend.Add(operation, curve, dots)
 		}
 		panels = append(panels, p)
 	}
-	panels[0].Y.Label.Text = "per second, " + all[0].sizes[0].name + " = 1"
+	panels[0].Y.Label.Text = all[0].sizes[0].name + " rows = 1"
 	return save(filepath.Join(directory, "growth.svg"), panels)
 }
