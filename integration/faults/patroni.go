@@ -18,7 +18,7 @@ func patroni(ctx context.Context, e *env) error {
 			return fmt.Errorf("synchronous_mode %v: %w", synchronous, err)
 		}
 	}
-	e.printf("\nThree nodes, each in a network namespace with callers of its own, and etcd in a fourth. ttl is 20 s, loop_wait 1 s, retry_timeout 3 s. " +
+	e.printf("\nThree nodes, each in a network namespace with callers of its own, and etcd in a fourth, whose version 2 they use. ttl is 20 s, loop_wait 1 s, retry_timeout 3 s. " +
 		"The DSN names all hosts, with `target_session_attrs=read-write`. *Killed*: Patroni and PostgreSQL, with SIGKILL, started again when another node leads. " +
 		"*Paused*: all their processes, with SIGSTOP, continued when another node leads. *Cut off*: together with the callers beside them, from all others.\n")
 	return nil

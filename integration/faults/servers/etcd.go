@@ -33,7 +33,7 @@ func NewEtcd(parent string, h Host) (*Etcd, error) {
 	}
 	e.address = fmt.Sprintf("%s:%d", h.Address, client)
 	clients, peers := "http://"+e.address, fmt.Sprintf("http://%s:%d", h.Address, peer)
-	e.command = []string{etcd, "--name=etcd", "--data-dir=data", "--listen-client-urls=" + clients, "--advertise-client-urls=" + clients,
+	e.command = []string{etcd, "--name=etcd", "--data-dir=data", "--enable-v2", "--listen-client-urls=" + clients, "--advertise-client-urls=" + clients,
 		"--listen-peer-urls=" + peers, "--initial-advertise-peer-urls=" + peers, "--initial-cluster=etcd=" + peers}
 	return e, nil
 }

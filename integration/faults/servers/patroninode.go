@@ -21,14 +21,16 @@ type PatroniNode struct {
 }
 
 // config returns the configuration of a node. loop_wait + 2*retry_timeout has to be
-// at most ttl.
+// at most ttl. It is etcd's version 2: by version 3, a leader of Patroni 3.0.2 that
+// was paused may overwrite the key of the next one
+// (https://github.com/patroni/patroni/pull/2689).
 func (n *PatroniNode) config(i int, p *Patroni, bin string) string {
 	return strings.NewReplacer("{name}", fmt.Sprintf("node%d", i+1), "{address}", n.host.Address, "{port}", strconv.Itoa(n.port),
 		"{rest}", strconv.Itoa(n.rest), "{etcd}", p.etcd.address, "{dir}", n.dir, "{bin}", bin,
 		"{synchronous}", strconv.FormatBool(p.synchronous)).Replace(`scope: dpopnonce
 name: {name}
 restapi: {listen: "{address}:{rest}", connect_address: "{address}:{rest}"}
-etcd3: {host: "{etcd}"}
+etcd: {host: "{etcd}"}
 bootstrap:
   dcs:
     ttl: 20
