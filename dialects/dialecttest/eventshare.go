@@ -95,28 +95,34 @@ func countsCallers(failures int) func(*testing.T, *env) {
 	}
 }
 
-// countsNoLate presents proofs half of which expire while their callers wait for
-// each other: the statement is sent without those.
+// countsNoLate presents proofs half of which expire when the last of their callers
+// has begun to wait: a statement is sent without those that it finds expired.
 func countsNoLate(t *testing.T, e *env) {
 	shown := &events{}
 	r := e.sealed(t, shown.option(), dpopnonce.WithGroupCommit())
 	wantIs(t, r.Spend(ctx, newName(), noon.Add(life)), nil) // rows count: proofs share from now on
 	connect(t, e.db)
 	shown.take()
-	var arrived atomic.Int64
+	var arrived, lateOnes atomic.Int64
 	watch(t, e.db, func(*gorm.DB) {
 		for arrived.Load() < callers {
 			runtime.Gosched()
 		}
-		e.clock.Set(noon.Add(2 * time.Second))
 	})
 	crowd(t, e.db, callers, func(ctx context.Context, i int) error {
-		var once sync.Once
-		ctx = arriving{ctx, func() { once.Do(func() { arrived.Add(1) }) }}
 		until := noon.Add(life)
 		if i%2 == 0 {
 			until = noon.Add(time.Second)
 		}
+		var once sync.Once
+		ctx = arriving{ctx, func() {
+			once.Do(func() {
+				if i%2 == 0 && lateOnes.Add(1) == callers/2 {
+					e.clock.Set(noon.Add(2 * time.Second))
+				}
+				arrived.Add(1)
+			})
+		}}
 		return r.Spend(ctx, fmt.Sprint("proof-", i), until)
 	})
 	of, late := map[int]int{}, 0
