@@ -78,7 +78,7 @@ flood: ## Flood an endpoint with proofs to be challenged, beside an honest clien
 	cd integration && ../scripts/with-databases go run ./flood $(FLOOD)
 
 .PHONY: faults
-faults: ## Kill databases, poolers, networks and processes under load, into integration/faults (15 minutes, as root for the full disk and networks; FAULTS=-short: two).
+faults: ## Kill databases, poolers, networks and processes under load, into integration/faults (32 minutes, as root for the full disk and networks; FAULTS=-short: four).
 	cd integration/faults && go run . $(if $(FAULTS),$(FAULTS),-out RESULTS.md)
 
 .PHONY: settings
