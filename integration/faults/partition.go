@@ -117,7 +117,7 @@ func (e *env) partitionPair(ctx context.Context, synchronous bool) (accepted, fa
 			}); err != nil || !c.half {
 				return err
 			}
-			return l.Accept(ctx, 2*(l.Accepted()-before)) // of both halves again, which contend
+			return l.Accept(ctx, max(5000, 2*(l.Accepted()-before))) // of both halves again, which contend
 		})
 		if err != nil {
 			return 0, 0, fmt.Errorf("%s: %w", c.name, err)
