@@ -76,7 +76,7 @@ func (as *role) authenticate(w http.ResponseWriter, algs string, params ...strin
 // answer writes an error response in the form of RFC 6749 section 5.2.
 func (as *role) answer(w http.ResponseWriter, status int, nonce, code, description string) {
 	headers{nonce, false, as.exposed}.set(w.Header())
-	w.Header().Set("Cache-Control", "no-store")
+	setOnly(w.Header(), "Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(`{"error":"` + code + `","error_description":"` + description + `"}` + "\n"))

@@ -2,6 +2,7 @@ package dpophttp_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -61,6 +62,23 @@ func TestChallengesOfOuterLayersStayBehind(t *testing.T) {
 		got := w.Header().Values("WWW-Authenticate")
 		if len(got) != 3 || !strings.HasPrefix(got[0], "DPoP ") || got[1] != `Bearer realm="api"` || got[2] != `Basic realm="api"` {
 			t.Fatalf("%q", got)
+		}
+	}
+}
+
+// An outer layer may offer a nonce with every response.
+func TestNonceOfOuterLayerStays(t *testing.T) {
+	f := newFixture(t, windowOnce, (*dpophttp.Guard).ResourceServer)
+	for _, r := range []*http.Request{request("unverified"), request(f.challenge(t))} {
+		f.store.down = errors.New("the store is down")
+		if r.Header.Get("Claim") == "unverified" {
+			r.Header.Set("Unverified", "yes")
+		}
+		w := httptest.NewRecorder()
+		dpophttp.SetNonce(w.Header(), "outer")
+		f.handler.ServeHTTP(w, r)
+		if got := w.Header().Values("DPoP-Nonce"); w.Code < 400 || len(got) != 1 || got[0] != "outer" {
+			t.Fatal(w.Code, got)
 		}
 	}
 }

@@ -24,8 +24,8 @@ import (
 // the same Nonces, or every change of role costs a challenge.
 //
 // What cannot work panics when a handler is mounted. What fails in a request is
-// a 503 without a nonce, reported to OnError: never a challenge, never a pass. A
-// store that panics does so as a handler would.
+// a 503 to which the Guard adds no nonce, reported to OnError: never a challenge,
+// never a pass. A store that panics does so as a handler would.
 type Guard struct {
 	// Nonces is the store. Required.
 	Nonces Nonces
@@ -70,7 +70,8 @@ type Guard struct {
 	// shortened.
 	Timeout time.Duration
 
-	// Clock is time.Now if nil.
+	// Clock is time.Now if nil. It is the clock of the stores: where it is more
+	// than twice dpopnonce.Tolerance behind that of Proofs, every request fails.
 	Clock func() time.Time
 
 	// Algs lists the signature algorithms that a resource server names in its
@@ -128,7 +129,7 @@ func (g *Guard) mount(as *role, next http.Handler) http.Handler {
 		why = fmt.Sprintf("Algs %q does not fit into a header", g.Algs)
 	case g.role != nil && g.role != as:
 		why = "this Guard serves as " + g.role.name + ": each role needs its own Guard"
-	case next == nil:
+	case isNil(next):
 		why = "nil handler"
 	}
 	if why != "" {
@@ -170,10 +171,15 @@ func (g *Guard) unfit() string {
 	return ""
 }
 
-// isNil also reports a nil pointer in the interface.
-func isNil(store any) bool {
-	v := reflect.ValueOf(store)
-	return store == nil || v.Kind() == reflect.Pointer && v.IsNil()
+// isNil also reports a nil pointer or function in the interface.
+func isNil(v any) bool {
+	switch reflect.ValueOf(v).Kind() {
+	case reflect.Invalid:
+		return true
+	case reflect.Pointer, reflect.Func:
+		return reflect.ValueOf(v).IsNil()
+	}
+	return false
 }
 
 func (g *Guard) serve(as *role, w http.ResponseWriter, r *http.Request, next http.Handler) {

@@ -38,6 +38,7 @@ func TestUnfitGuardPanics(t *testing.T) {
 	}
 	good := &dpophttp.Guard{Nonces: s, Proof: proof}
 	wantPanic(t, "nil handler", func() { good.ResourceServer(nil) })
+	wantPanic(t, "nil handler", func() { good.ResourceServer(http.HandlerFunc(nil)) })
 }
 
 func TestFitGuardIsMounted(t *testing.T) {

@@ -15,22 +15,38 @@ func SetNonce(h http.Header, nonce string) {
 	if nonce == "" {
 		return
 	}
-	dropNonces(h)
-	h.Set("DPoP-Nonce", nonce)
-	h.Set("Cache-Control", "no-store")
+	setOnly(h, "Dpop-Nonce", nonce)
+	setOnly(h, "Cache-Control", "no-store")
 	expose(h, "DPoP-Nonce")
 }
 
-// dropNonces deletes each DPoP-Nonce, in any spelling, and reports whether there
-// was one.
-func dropNonces(h http.Header) (found bool) {
-	for name := range h {
-		if strings.EqualFold(name, "DPoP-Nonce") {
-			delete(h, name)
-			found = true
+// setOnly gives h one header of that name, in whatever spelling others have set
+// it. It changes nothing where that is so already: a handler may read h while it
+// writes the body.
+func setOnly(h http.Header, name, value string) {
+	right := false
+	for key, lines := range h {
+		switch {
+		case !strings.EqualFold(key, name):
+		case key == name && len(lines) == 1 && lines[0] == value:
+			right = true
+		default:
+			delete(h, key)
 		}
 	}
-	return found
+	if !right {
+		h[name] = []string{value}
+	}
+}
+
+// hasNonce reports whether h has a DPoP-Nonce, in any spelling.
+func hasNonce(h http.Header) bool {
+	for key := range h {
+		if strings.EqualFold(key, "DPoP-Nonce") {
+			return true
+		}
+	}
+	return false
 }
 
 // headers are the headers that a Guard sets on a response.
@@ -41,7 +57,7 @@ type headers struct {
 }
 
 func (h headers) set(header http.Header) {
-	if !h.held || dropNonces(header) {
+	if !h.held || hasNonce(header) {
 		SetNonce(header, h.nonce)
 	}
 	for _, name := range h.exposed {

@@ -107,8 +107,12 @@ func (g *Guard) beside(ctx context.Context, nonce string, verdict error) (next s
 	case verdict != nil:
 		return "", verdict
 	}
-	if next, err = g.currentNonce(ctx); err != nil {
+	next, err = g.currentNonce(ctx)
+	switch {
+	case err != nil:
 		return "", err
+	case verdict != nil && next == nonce: // the client would send it again, and again
+		return "", fmt.Errorf("dpophttp: the current nonce was rejected: are the clocks of the Guard and its stores apart? %v", verdict)
 	}
 	return next, verdict
 }

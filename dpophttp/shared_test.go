@@ -54,6 +54,20 @@ func shared(t *testing.T, once dpophttp.Proofs) (*sealer, [2]*fixture) {
 	return s, nodes
 }
 
+// The client would send the nonce of the challenge again, and again.
+func TestClocksApartAreAnswered503(t *testing.T) {
+	_, nodes := shared(t, newStore(t))
+	f := nodes[0]
+	f.guard.Clock = func() time.Time { return noon.Add(-2*dpopnonce.Tolerance - time.Minute) }
+	w := f.do(request(f.challenge(t)))
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("DPoP-Nonce") != "" || f.passed != 0 {
+		t.Fatal(w.Code, w.Header(), f.passed)
+	}
+	if len(f.failed) != 1 || errors.Is(f.failed[0], dpopnonce.ErrRejected) {
+		t.Fatal(f.failed)
+	}
+}
+
 func TestNodesShareCurrentNonceOfStore(t *testing.T) {
 	s, nodes := shared(t, nil)
 	first := nodes[0].challenge(t)

@@ -60,6 +60,7 @@ func TestHeadersSurviveLaterHandler(t *testing.T) {
 		w.Header().Set("Cache-Control", "public, max-age=3600")
 		w.Header().Set("Access-Control-Expose-Headers", "X-Total")
 		w.Header().Set("DPoP-Nonce", "set-by-handler")
+		w.Header()["cache-control"] = []string{"public"}
 	}
 	for name, write := range map[string]func(http.ResponseWriter){
 		"WriteHeader": func(w http.ResponseWriter) { w.WriteHeader(http.StatusCreated) },
@@ -92,6 +93,26 @@ func TestHeadersSurviveLaterHandler(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The race detector finds a write to the map.
+func TestLaterWritesLeaveHeadersAlone(t *testing.T) {
+	serve(t, nil, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		header, read := w.Header(), make(chan bool)
+		go func() {
+			defer close(read)
+			for i := 0; i < 100; i++ {
+				for range header {
+				}
+			}
+		}()
+		for i := 0; i < 100; i++ {
+			_, _ = io.WriteString(w, "x")
+			_ = http.NewResponseController(w).Flush()
+		}
+		<-read
+	})
 }
 
 func TestHeadersSurviveBufferingWriter(t *testing.T) {
