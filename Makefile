@@ -11,7 +11,7 @@ MODULES := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/node_
 
 .PHONY: help
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: lint
 lint: ## Check every module with gofmt, go mod tidy, go vet and staticcheck, and what each package imports.
@@ -70,7 +70,7 @@ screenshot: ## Take docs/demo.png of that page anew, in headless Chromium.
 	scripts/e2e screenshot
 
 .PHONY: bench
-bench: ## Measure against the same statements by hand, into integration/bench (half an hour, 4 GB; BENCH=-short: two minutes).
+bench: ## Measure against the same statements by hand, into integration/bench (12 minutes, 4 GB; BENCH=-short: two minutes).
 	cd integration && ../scripts/with-databases go run ./bench $(if $(BENCH),$(BENCH),-out bench)
 
 .PHONY: flood

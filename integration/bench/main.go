@@ -43,7 +43,7 @@ func main() {
 	flag.Parse()
 
 	t := task{only: *only, operations: operations, parts: parts, out: *out,
-		scale: scale{rounds: 7, length: 400 * time.Millisecond, issued: 300_000, expired: 1_000_000, live: 200_000,
+		scale: scale{rounds: 3, length: 400 * time.Millisecond, issued: 300_000, expired: 1_000_000, live: 200_000,
 			tables: []int{10_000, 1_000_000, 10_000_000}, pgbench: true}}
 	if *short {
 		t.scale = scale{rounds: 2, length: 100 * time.Millisecond, issued: 30_000, expired: 50_000, live: 20_000,
