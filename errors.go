@@ -85,15 +85,3 @@ func (e *ValidationError) Unwrap() []error {
 	}
 	return sentinels
 }
-
-// unchanged is the failure of a statement that changes no row where it must.
-func (r *Repository) unchanged(statement string) error {
-	return fmt.Errorf("%s in %s: look for triggers that return NULL, rules, row security", statement, r.table)
-}
-
-// noUniqueIndex is the failure of a table on which a nonce could be accepted
-// twice.
-func (r *Repository) noUniqueIndex() error {
-	return fmt.Errorf("table %s has no unique index on nonce: create %s, or run Migrate",
-		r.table, r.table.NonceIndex())
-}

@@ -85,6 +85,8 @@ func (mysql) SQL() SQL {
 		// This level takes no gap locks.
 		Isolation: sql.LevelReadCommitted,
 
+		Unchanged: "triggers",
+
 		// The nonces that are returned are compared byte for byte: a collation may
 		// match others. What is binary no connection converts, and a LIMIT overrides
 		// sql_select_limit.

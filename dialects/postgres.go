@@ -115,6 +115,8 @@ func (postgres) SQL() SQL {
 		// higher levels fail.
 		Isolation: sql.LevelReadCommitted,
 
+		Unchanged: "triggers that return NULL, rules, row security",
+
 		Shared: &Shared{
 			Issue: `
 				INSERT INTO {table} (id, nonce, issued_at, expires_at)

@@ -100,6 +100,9 @@ type SQL struct {
 	// where it goes to the *sql.DB and its bound values are each a ?.
 	Prepare bool
 
+	// Unchanged says what can keep a statement from changing a row, for an operator.
+	Unchanged string
+
 	// Shared has the statements of group commit; nil if there are none.
 	Shared *Shared
 }

@@ -88,6 +88,7 @@ func (sqlite) SQL() SQL {
 
 		WritersTakeTurns: true,
 		Prepare:          true,
+		Unchanged:        "triggers",
 
 		// Lists and rows are one value each, JSON: a text with a ? for each of a
 		// thousand values takes longer to write and to parse than to run.
