@@ -7,7 +7,7 @@ import (
 )
 
 // ErrRejected is the error of every nonce that is not acceptable. Answer
-// use_dpop_nonce with a fresh nonce (RFC 9449 sections 8 and 9): the reasons
+// use_dpop_nonce with a new nonce (RFC 9449 sections 8 and 9): the reasons
 // below are for logs and metrics, not for the client.
 //
 // Any other error of [Repository.Check], [Repository.Consume] or
@@ -34,7 +34,7 @@ var (
 )
 
 // ErrReplayed is returned by Spend: the proof was accepted before. It does not
-// satisfy errors.Is(err, ErrRejected), since a fresh nonce does not help.
+// satisfy errors.Is(err, ErrRejected), since a new nonce does not help.
 var ErrReplayed = errors.New("dpopnonce: proof replayed")
 
 // ErrDuplicate is returned by Insert, as a *ValidationError: the nonce is

@@ -56,7 +56,7 @@ func (r *Repository) newQueues() queues {
 	}
 	return queues{
 		issue:   queue(r.issueAll),
-		consume: queue(func(ctx context.Context, calls []*call) error { return r.spendAll(ctx, calls, nil) }),
+		consume: queue(func(ctx context.Context, calls []*call) error { return r.consumeAll(ctx, calls, nil) }),
 		accept:  batch.New(limits, func(_, _ *call) bool { return true }, r.acceptAll),
 		alone:   &alone{nonces: map[string]int{}},
 		rotate: queue(func(ctx context.Context, calls []*call) error {
@@ -64,7 +64,7 @@ func (r *Repository) newQueues() queues {
 			if err != nil {
 				return err
 			}
-			return r.spendAll(ctx, calls, rows)
+			return r.consumeAll(ctx, calls, rows)
 		}),
 	}
 }

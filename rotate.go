@@ -66,7 +66,7 @@ func (r *Repository) rotate(c *call) error {
 			if _, err := r.store(conn, c); err != nil {
 				return nil, err
 			}
-			return r.spend(conn, c)
+			return r.consumeRow(conn, c)
 		}))
 	}
 	if err := c.run(r.session.Do, r.store); err != nil {

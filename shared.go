@@ -10,9 +10,9 @@ import (
 	"github.com/attesto/dpopnonce/internal/session"
 )
 
-// spendAll consumes the nonces of calls and stores rows, their successors, if
+// consumeAll consumes the nonces of calls and stores rows, their successors, if
 // there are any: all in one commit.
-func (r *Repository) spendAll(ctx context.Context, calls []*call, rows []DPoPNonce) error {
+func (r *Repository) consumeAll(ctx context.Context, calls []*call, rows []DPoPNonce) error {
 	nonces := make([]string, len(calls))
 	for i, c := range calls {
 		nonces[i] = c.nonce
@@ -52,7 +52,7 @@ func (r *Repository) spendAll(ctx context.Context, calls []*call, rows []DPoPNon
 	return nil
 }
 
-// bySingle spends by one statement, and reports whether it stored rows.
+// bySingle consumes by one statement, and reports whether it stored rows.
 func (r *Repository) bySingle(conn session.Conn, values session.Values, all map[string]error, rows []DPoPNonce) (stored bool, err error) {
 	sql := r.sql.Shared.Single.Consume
 	if len(rows) > 0 {
@@ -78,7 +78,7 @@ func (r *Repository) bySingle(conn session.Conn, values session.Values, all map[
 	return stored, err
 }
 
-// bySteps spends by the steps of a transaction. The UPDATE that accepts is the
+// bySteps consumes by the steps of a transaction. The UPDATE that accepts is the
 // last of them: see session.Transaction.
 func (r *Repository) bySteps(conn session.Conn, values session.Values, all map[string]error, rows []DPoPNonce) (stored bool, err error) {
 	steps := r.sql.Shared.Steps

@@ -23,7 +23,7 @@ import (
 // until is when the proof stops being acceptable anyway, the same for all nodes;
 // its row stays for [Tolerance] longer, and [Repository.Sweep] deletes it.
 //
-// A proof that was accepted before is [ErrReplayed]: refuse it, a fresh nonce
+// A proof that was accepted before is [ErrReplayed]: refuse it, a new nonce
 // does not help. An until that is not after now, in whole seconds, is
 // [ErrExpired], also where it has passed by the time the INSERT is done. An empty
 // id, and an until whose row would pass the year 9999, are a *ValidationError.

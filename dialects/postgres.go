@@ -144,8 +144,8 @@ func (postgres) SQL() SQL {
 				SELECT nonce::text, used_at IS NOT NULL, {fresh}
 				FROM {table} WHERE nonce = ANY (@nonces::text[])`,
 			Single: &Single{
-				Consume: `WITH ` + spendAll + verdictAll,
-				Rotate: `WITH ` + spendAll + `, stored AS (
+				Consume: `WITH ` + consumeAll + verdictAll,
+				Rotate: `WITH ` + consumeAll + `, stored AS (
 						INSERT INTO {table} (id, nonce, issued_at, expires_at)
 						SELECT n.id, n.nonce, @issued_at, @expires_at
 						FROM unnest(@ids::uuid[], @nexts::text[]) AS n (id, nonce)
@@ -164,7 +164,7 @@ func (postgres) SQL() SQL {
 // makes it compare bytes by a hash table: = ANY would compare each of 256 nonces
 // with all others.
 const (
-	spendAll = `asked AS (
+	consumeAll = `asked AS (
 			SELECT @nonces::text[] AS nonces
 		), spent AS (
 			UPDATE {table} SET used_at = @now

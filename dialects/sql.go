@@ -114,7 +114,7 @@ type Foreign struct {
 	Consume, Verdict string
 }
 
-// Shared has the statements that serve many callers at once, and spends by one
+// Shared has the statements that serve many callers at once, and consumes by one
 // of two strategies: Single, or Steps. Their lists are:
 //
 //	@nonces             what the callers present, each once, sorted
@@ -150,7 +150,7 @@ type Shared struct {
 	Steps  *Steps
 }
 
-// Single spends by one statement that does it all, and is committed by itself.
+// Single consumes by one statement that does it all, and is committed by itself.
 type Single struct {
 	// Consume is Consume and Verdict for all @nonces: rows of nonce, accepted,
 	// used and fresh. For a nonce that is accepted, other rows do not count.
@@ -161,7 +161,7 @@ type Single struct {
 	Rotate string
 }
 
-// Steps spends by the steps of one transaction: Issue, if there are new rows,
+// Steps consumes by the steps of one transaction: Issue, if there are new rows,
 // Lock, Verdicts, if Lock left a nonce out, and Consume.
 type Steps struct {
 	// Lock returns the nonces and ids of the rows of @nonces that are unused and
