@@ -68,7 +68,7 @@ func ExampleRepository_Sweep() {
 	// 3 <nil>
 }
 
-// A health check tells whether anybody sweeps.
+// A health check shows whether expired rows are deleted.
 func ExampleRepository_SweepLag() {
 	now := time.Now()
 	nonces, remove := exampleRepository(dpopnonce.WithClock(func() time.Time { return now }))

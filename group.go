@@ -13,7 +13,7 @@ import (
 // Each caller gets its own outcome, and of those that present one nonce one is
 // accepted. A caller whose context ends returns at once; if its call was sent,
 // its nonce may be spent. A row that another transaction holds delays the
-// callers that present it, and nobody else. A statement that fails is an error
+// callers that present it, and no others. A statement that fails is an error
 // for all that share it.
 //
 // A lone caller's statement runs on its own goroutine and with its context. A

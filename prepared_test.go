@@ -14,7 +14,8 @@ import (
 	"gorm.io/gorm"
 )
 
-// GORM gives the error of who prepares a statement to all who wait for it.
+// GORM gives the error of the caller that prepares a statement to all callers that
+// wait for it.
 func TestPreparedStatementsPassNoEndedContextOn(t *testing.T) {
 	t.Run("the library's", func(t *testing.T) { passNoEndedContextOn(t, openSQLite(t)) })
 	t.Run("GORM's", func(t *testing.T) {

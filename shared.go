@@ -133,7 +133,7 @@ func (r *Repository) bySingle(conn session.Conn, values session.Values, all map[
 		case accepted:
 			all[nonce] = nil
 		case all[nonce] != nil && used != nil && fresh != nil:
-			all[nonce] = verdict{used: *used, fresh: *fresh}.outcome(batch.ErrAlone) // somebody holds its row
+			all[nonce] = verdict{used: *used, fresh: *fresh}.outcome(batch.ErrAlone) // another transaction holds its row
 		}
 		return nil
 	})
@@ -165,7 +165,7 @@ func (r *Repository) bySteps(conn session.Conn, values session.Values, all map[s
 			var used bool
 			var fresh sql.NullBool
 			err := scan(&nonce, &used, &fresh)
-			if all[nonce] != nil { // somebody holds its row, or its instants are foreign
+			if all[nonce] != nil { // another transaction holds its row, or its instants are foreign
 				all[nonce] = verdict{used: used, fresh: !fresh.Valid || fresh.Bool}.outcome(batch.ErrAlone)
 			}
 			return err

@@ -128,7 +128,7 @@ func TestTurnsDelayNoReaderAndNoEndedContext(t *testing.T) {
 	}
 }
 
-// Who holds a transaction and calls outside of it waits as SQLite has it.
+// A caller that holds a transaction and calls outside it waits for SQLite's lock.
 func TestHeldTransactionIsBusyForOthers(t *testing.T) {
 	ctx := context.Background()
 	db := impatient(t)

@@ -57,7 +57,7 @@ func (postgres) SQL() SQL {
 		// The array makes the planner go to the rows, in their order on disk; IN
 		// (SELECT ...) alone scanned the whole table. A row that changed since has
 		// another ctid, and is left for the next sweep. Partitions may share a
-		// ctid, and tell theirs by the tableoid.
+		// ctid, and differ in tableoid.
 		Sweep: `
 			WITH expired AS (
 				SELECT tableoid, ctid FROM {table} WHERE expires_at < @now
@@ -159,7 +159,7 @@ func (postgres) SQL() SQL {
 }
 
 // Rows are locked before they are updated, because only SELECT can pass over
-// those that somebody holds. They are updated by id: a ctid may be another
+// those that another transaction holds. They are updated by id: a ctid may be another
 // row's in another partition. Arrays make the planner use the indexes, and IS TRUE
 // makes it compare bytes by a hash table: = ANY would compare each of 256 nonces
 // with all others.

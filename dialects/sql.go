@@ -14,13 +14,14 @@ import "database/sql"
 //
 // {fresh} is the rule of time: expires_at > now, and issued_at from now less
 // the ttl to now plus the tolerance. Its bounds are whole seconds of the years 1
-// to 9999, so that an instant that somebody stored with a fraction counts as
-// floored.
+// to 9999, so that an instant that another program stored with a fraction counts
+// as floored.
 //
-// Every statement may name @inside: whether it is in a transaction that somebody
-// commits. @@name is a variable of the database. A nonce must be matched byte
-// for byte, whatever the column's collation. White space counts as one blank, so
-// that a comment from -- on would not end. A `?` may not appear.
+// Every statement may name @inside: whether it is in a transaction that the
+// Repository or its caller commits. @@name is a variable of the database. A nonce
+// must be matched byte for byte, whatever the column's collation. White space
+// counts as one blank, so that a comment from -- on would not end. A `?` may not
+// appear.
 type SQL struct {
 	// Quote encloses a name; "\"" if it is empty.
 	Quote string

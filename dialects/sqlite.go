@@ -42,7 +42,7 @@ func (sqlite) SQL() SQL {
 			ON CONFLICT (nonce) DO NOTHING`,
 
 		// The collation costs nothing where it is the column's own, as it is
-		// unless somebody declared another.
+		// unless another was declared.
 		Consume: `
 			UPDATE {table} SET used_at = @now
 			WHERE nonce = @nonce COLLATE BINARY AND used_at IS NULL AND {fresh}`,

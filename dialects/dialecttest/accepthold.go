@@ -42,7 +42,7 @@ func (e *env) holdNew(t *testing.T, w way, what string) *gorm.DB {
 var manyWaiters = []int{12}
 
 // heldThen ends a transaction that holds what others wait for, after it has seen
-// that nobody else waits.
+// that no other caller waits.
 func heldThen(commit bool, waiters ...int) func(*testing.T, *env, way) {
 	n := append(waiters, 4)[0]
 	return func(t *testing.T, e *env, w way) {

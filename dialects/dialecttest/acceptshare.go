@@ -22,7 +22,7 @@ var heldShareCases = []testCase{
 }
 
 // heldInBatch lets many callers come at once, one in eight of them for a row that
-// a transaction holds. Somebody may wait for it already: then the others share
+// a transaction holds. A caller may wait for it already: then the others share
 // their statements.
 func heldInBatch(waiting bool) func(*testing.T, *env, way) {
 	return func(t *testing.T, e *env, w way) {
