@@ -43,7 +43,9 @@ func (r *Repository) consumeOnce(c *call) error {
 
 func (r *Repository) consume(c *call) error {
 	err := c.run(r.session.Do, r.consumeRow)
-	if err == errUnspent && !r.session.InTransaction { // again, where nobody comes in between and no replica answers
+	if err == errUnspent && !r.session.InTransaction {
+		// Once more, in a transaction: no other writer intervenes, and the primary
+		// answers.
 		err = c.run(r.session.Transaction, r.consumeRow)
 	}
 	return r.unspent(err)

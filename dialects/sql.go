@@ -50,9 +50,9 @@ type SQL struct {
 	// over rows that another transaction holds, where rows are locked.
 	Sweep string
 
-	// SweepLag returns for how many seconds before @now the row has been expired
-	// that expired first, by one look into the index on expires_at. If none has
-	// expired before @now, it returns NULL or no row.
+	// SweepLag returns how many seconds before @now the oldest expired row expired,
+	// by one look into the index on expires_at. If no row expired before @now, it
+	// returns NULL or no row.
 	SweepLag string
 
 	// The rest is optional.
@@ -96,9 +96,9 @@ type SQL struct {
 	// one shared statement is in flight.
 	WritersTakeTurns bool
 
-	// Prepare says that a driver runs a statement faster that is prepared once
-	// for each connection, and does not do so itself. A statement is prepared
-	// where it goes to the *sql.DB and its bound values are each a ?.
+	// Prepare says that a driver prepares no statements by itself, and runs them
+	// faster if they are prepared once for each connection. Only those are prepared
+	// that go to the *sql.DB, and whose placeholders are each a ?.
 	Prepare bool
 
 	// Unchanged says what can keep a statement from changing a row, for an operator.

@@ -13,7 +13,7 @@ import (
 
 // prepared is a pool that prepares the statements of a session, once for each of
 // its connections: a *sql.Stmt does that. Those of the application's callbacks
-// run as they are.
+// run unprepared.
 type prepared struct {
 	*sql.DB
 	dialect    dialects.Dialect
@@ -61,8 +61,9 @@ func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) 
 	return p.DB.QueryContext(ctx, query, args...)
 }
 
-// statement returns what query is prepared as, or nil if it runs as it is. Nobody
-// waits for what another caller prepares, and so for its context.
+// statement returns the prepared statement of query, or nil if query runs
+// unprepared. A caller does not wait while another prepares the same: the other's
+// context could end, and would fail both.
 func (p *prepared) statement(ctx context.Context, query string) *sql.Stmt {
 	at := p.statements[query]
 	if at == nil {
@@ -72,7 +73,7 @@ func (p *prepared) statement(ctx context.Context, query string) *sql.Stmt {
 		return s
 	}
 	s, err := p.DB.PrepareContext(ctx, query)
-	if err != nil { // it fails in the same way where it runs as it is, or does not
+	if err != nil { // query runs unprepared, and returns an error of its own if it fails as well
 		p.isRefused(err)
 		return nil
 	}

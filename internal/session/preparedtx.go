@@ -32,8 +32,9 @@ func (t preparedTx) QueryContext(ctx context.Context, query string, args ...any)
 	return t.Tx.QueryContext(ctx, query, args...)
 }
 
-// statement returns what query is prepared as, or nil if it runs as it is, for
-// lack of a connection to prepare it on: the next transaction finds it.
+// statement returns the prepared statement of query, or nil if query runs
+// unprepared. A transaction has no second connection to prepare it on: it is
+// prepared before the next transaction.
 func (t preparedTx) statement(ctx context.Context, query string) *sql.Stmt {
 	at := t.pool.statements[query]
 	if at == nil {
@@ -47,7 +48,7 @@ func (t preparedTx) statement(ctx context.Context, query string) *sql.Stmt {
 	return t.StmtContext(ctx, s)
 }
 
-// prepareWanted prepares what transactions had to run as it is.
+// prepareWanted prepares what transactions had to run unprepared.
 func (p *prepared) prepareWanted(ctx context.Context) {
 	for query, at := range p.statements {
 		if at.wanted.Load() {

@@ -10,8 +10,8 @@ import (
 )
 
 // patience is how long a writer may hold its turn before the others go on without
-// one. It may wait for a transaction of the application's, and that for one of
-// them.
+// one. The writer may wait for a transaction of the application's, and that
+// transaction for one of the others.
 const patience = time.Second
 
 // A line is the writers of one pool, which take turns in the order in which they
