@@ -105,16 +105,9 @@ func ExampleRepository_SweepEvery() {
 
 // A nonce that is spent in a transaction comes back with its rollback.
 func ExampleRepository_WithTx() {
-	db, remove := exampleDB()
+	db, nonces, remove := exampleTable()
 	defer remove()
 	ctx := context.Background()
-	nonces, err := dpopnonce.NewRepository(db)
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := nonces.Migrate(ctx); err != nil {
-		log.Fatal(err)
-	}
 	nonce, err := nonces.Issue(ctx, time.Minute)
 	if err != nil {
 		log.Fatal(err)
