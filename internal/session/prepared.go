@@ -42,23 +42,25 @@ func newPrepared(db *sql.DB, d dialects.Dialect, statements map[string]statement
 }
 
 func (p *prepared) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	if s := p.statement(ctx, query); s != nil {
-		result, err := s.ExecContext(ctx, args...)
+	return run(ctx, p, p.statement(ctx, query), query, args, (*sql.Stmt).ExecContext, p.DB.ExecContext)
+}
+
+func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return run(ctx, p, p.statement(ctx, query), query, args, (*sql.Stmt).QueryContext, p.DB.QueryContext)
+}
+
+// run runs s, and query as it is where there is no s or the server refuses it.
+func run[R any](ctx context.Context, p *prepared, s *sql.Stmt, query string, args []any,
+	asPrepared func(*sql.Stmt, context.Context, ...any) (R, error),
+	asText func(context.Context, string, ...any) (R, error),
+) (R, error) {
+	if s != nil {
+		result, err := asPrepared(s, ctx, args...)
 		if !p.isRefused(err) {
 			return result, err
 		}
 	}
-	return p.DB.ExecContext(ctx, query, args...)
-}
-
-func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if s := p.statement(ctx, query); s != nil {
-		rows, err := s.QueryContext(ctx, args...)
-		if !p.isRefused(err) {
-			return rows, err
-		}
-	}
-	return p.DB.QueryContext(ctx, query, args...)
+	return asText(ctx, query, args...)
 }
 
 // statement returns the prepared statement of query, or nil if query runs

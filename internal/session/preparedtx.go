@@ -13,23 +13,11 @@ type preparedTx struct {
 }
 
 func (t preparedTx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	if s := t.statement(ctx, query); s != nil {
-		result, err := s.ExecContext(ctx, args...)
-		if !t.pool.isRefused(err) {
-			return result, err
-		}
-	}
-	return t.Tx.ExecContext(ctx, query, args...)
+	return run(ctx, t.pool, t.statement(ctx, query), query, args, (*sql.Stmt).ExecContext, t.Tx.ExecContext)
 }
 
 func (t preparedTx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if s := t.statement(ctx, query); s != nil {
-		rows, err := s.QueryContext(ctx, args...)
-		if !t.pool.isRefused(err) {
-			return rows, err
-		}
-	}
-	return t.Tx.QueryContext(ctx, query, args...)
+	return run(ctx, t.pool, t.statement(ctx, query), query, args, (*sql.Stmt).QueryContext, t.Tx.QueryContext)
 }
 
 // statement returns the prepared statement of query, or nil if query runs
