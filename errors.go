@@ -44,7 +44,7 @@ var ErrDuplicate = errors.New("dpopnonce: nonce has already been taken")
 // ErrTTL is returned by Issue, Check, Consume and Rotate for a ttl under one
 // second, and by Sealer.Current for one under two, before anything else: nothing
 // was issued or spent.
-var ErrTTL = errors.New("dpopnonce: ttl under one second")
+var ErrTTL = errors.New("dpopnonce: ttl too short")
 
 // FieldError is one fault of a changeset: a column and what is wrong with it.
 type FieldError struct {
