@@ -77,8 +77,7 @@ type SQL struct {
 	// in one statement. It says its verdict by how many rows it returns: 1 if
 	// @nonce was accepted, 2 if it is used, 3 if it is expired, 4 if it is not in
 	// the table, 5 if it is unused and fresh and was not accepted, and 5 more if
-	// @next was not stored. Rows that are counted and not read make it 10 to 20 %
-	// faster.
+	// @next was not stored. Counting rows is faster than reading one.
 	Rotate string
 
 	// NonceIDs says that the id of a row that is inserted used is derived from its

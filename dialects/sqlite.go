@@ -131,8 +131,8 @@ const (
 	earlierToday = `expires_at >= date(@now) || 'T' AND expires_at < replace(datetime(@now), ' ', 'T')` // with a T
 )
 
-// A Check takes a seventh longer with readFresh in it, and twice as long where it
-// is not prepared: hence it is for foreign rows only.
+// A Check takes longer with readFresh in it, above all where it is not prepared:
+// hence it is for foreign rows only.
 var (
 	readFresh = read("expires_at") + ` >= datetime(@next_second)
 		AND ` + read("issued_at") + ` BETWEEN datetime(@oldest) AND datetime(@too_new, '-1 second')`
