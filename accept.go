@@ -1,162 +1,77 @@
 package dpopnonce
 
 import (
-	"context"
-	"slices"
-	"strconv"
-	"strings"
-	"sync"
+	"crypto/sha256"
+	"encoding/binary"
 	"time"
 
-	"github.com/attesto/dpopnonce/dialects"
-	"github.com/attesto/dpopnonce/internal/batch"
 	"github.com/attesto/dpopnonce/internal/session"
+	"github.com/google/uuid"
 )
 
-// acceptAll accepts entries by one INSERT.
-func (r *Repository) acceptAll(ctx context.Context, calls []*call) error {
-	if !r.counted.Load() { // a trigger may count none of the rows that it stores
-		return batch.ErrAlone
-	}
-	return r.share(ctx, calls, r.session.Do, func(conn session.Conn) error {
-		now := r.now()
-		winners := map[string]*call{} // one of those that present the same, still there if possible
-		inTime := 0
-		for _, c := range calls {
-			if c.Outcome = c.entry.judge(now); c.Outcome != nil {
-				continue
-			}
-			inTime++
-			c.Outcome = c.entry.taken
-			if w := winners[c.nonce]; w == nil || w.Gone() && !c.Gone() {
-				winners[c.nonce] = c
-			}
-		}
-		for _, c := range calls {
-			if c.Outcome == c.entry.taken {
-				c.seen.sends(inTime)
-			} else {
-				c.seen.sends(0)
-			}
-		}
-		rows := make([]DPoPNonce, 0, len(winners))
-		for _, c := range winners {
-			row, err := r.used(c, &now)
-			if err != nil {
-				return err
-			}
-			rows = append(rows, row)
-		}
-		// In one order everywhere: two INSERTs in opposite orders deadlock.
-		slices.SortFunc(rows, func(a, b DPoPNonce) int { return strings.Compare(a.Nonce, b.Nonce) })
-		return r.insertUsed(conn, rows, func(nonce string) { winners[nonce].Outcome = nil })
-	})
+// An entry is what accepts a sealed nonce or a proof: a row that is inserted
+// used, by exactly one caller.
+type entry struct {
+	row   DPoPNonce
+	taken error                     // the outcome if the row is there
+	judge func(now time.Time) error // nil while it may be accepted
 }
 
-// insertUsed inserts rows and calls inserted for the nonce of each that was not
-// in the table. MariaDB returns rows before the one that fails the statement, which
-// then stores none: nothing is inserted before the statement has ended.
-func (r *Repository) insertUsed(conn session.Conn, rows []DPoPNonce, inserted func(nonce string)) error {
-	if len(rows) == 0 {
-		return nil
+// accept makes the call of an entry. However long its INSERT took, and whatever
+// was swept meanwhile, what is out of time by then is not accepted; its row
+// stays, which is harmless.
+func (r *Repository) accept(c *call) error {
+	queue := r.queues.accept
+	if r.queues.alone.has(c.nonce) { // a transaction may hold its row
+		queue = nil
 	}
-	var nonce string
-	stored := make([]string, 0, len(rows))
-	err := conn.Returning(r.sql.Shared.Accept, r.usedRows(rows), func(scan func(...any) error) error {
-		err := scan(&nonce)
-		stored = append(stored, nonce)
-		return err
+	err := queue.Do(c, func(c *call) error {
+		defer r.queues.alone.add(c.nonce)()
+		return c.run(r.session.Do, r.acceptAlone)
 	})
 	if err == nil {
-		for _, nonce := range stored {
-			inserted(nonce)
-		}
-		return nil
-	}
-	switch fault, _ := r.dialect.Fault(err); fault {
-	case dialects.Locked:
-		if !r.sql.WritersTakeTurns { // one waits for a row, and the others must not
-			return batch.ErrAlone
-		}
-	case dialects.Unshared:
-		return batch.ErrAlone
-	case dialects.DuplicateNonce, dialects.DuplicateKey:
-		return r.insertOthers(conn, rows, inserted)
+		err = c.entry.judge(r.now())
 	}
 	return err
 }
 
-// usedRows returns the values of an INSERT of rows that are used.
-func (r *Repository) usedRows(rows []DPoPNonce) session.Values {
-	if r.sql.Shared.Steps != nil {
-		return r.asRows(rows)
+func (r *Repository) acceptAlone(conn session.Conn, c *call) (outcome, err error) {
+	now := r.now()
+	if outcome = c.entry.judge(now); outcome != nil {
+		return outcome, nil
 	}
-	now := *rows[0].UsedAt
-	after := func(t time.Time) string { return strconv.FormatInt(t.Unix()-now.Unix(), 10) }
-	n := len(rows)
-	ids, nexts, issued, expires := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	for i, row := range rows {
-		ids[i], nexts[i], issued[i], expires[i] = row.ID.String(), row.Nonce, after(row.IssuedAt), after(row.ExpiresAt)
-	}
-	return session.Values{"ids", ids, "nexts", nexts, "issued", issued, "expires", expires, "now", r.bind(now)}
-}
-
-// insertOthers inserts those rows whose nonces are not in the table, after an
-// INSERT of all failed because some are.
-func (r *Repository) insertOthers(conn session.Conn, rows []DPoPNonce, inserted func(nonce string)) error {
-	nonces := make([]string, len(rows))
-	for i, row := range rows {
-		nonces[i] = row.Nonce
-	}
-	there := map[string]bool{}
-	values := r.judging(*rows[0].UsedAt, Tolerance, "nonces", nonces)
-	err := conn.Rows(r.sql.Shared.Verdicts, values, func(scan func(...any) error) error {
-		var nonce string
-		var v verdict
-		err := scan(&nonce, &v.used, &v.fresh)
-		there[nonce] = true
-		return err
-	})
+	row, err := r.used(c, &now)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	others := slices.DeleteFunc(slices.Clone(rows), func(row DPoPNonce) bool { return there[row.Nonce] })
-	if len(others) == len(rows) {
-		return batch.ErrAlone
+	c.seen.sends(1)
+	inserted, err := r.insert(conn, r.sql.Insert, &row, !r.sql.NonceIDs)
+	if err == nil && !inserted {
+		outcome = c.entry.taken
 	}
-	return r.insertUsed(conn, others, inserted)
+	return outcome, err
 }
 
-// alone counts the nonces that callers accept alone, which others must then not
-// take into a batch: a row that a transaction holds delays its own callers only.
-type alone struct {
-	mu     sync.Mutex
-	nonces map[string]int
-}
-
-// has reports whether nonce is accepted alone now.
-func (a *alone) has(nonce string) bool {
-	if a == nil {
-		return false
+// used returns the row of an entry.
+func (r *Repository) used(c *call, now *time.Time) (row DPoPNonce, err error) {
+	row = c.entry.row
+	row.UsedAt = now
+	sealed := !row.IssuedAt.IsZero()
+	if !sealed {
+		row.IssuedAt = *now
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.nonces[nonce] > 0
-}
-
-// add counts nonce until the function that it returns is called.
-func (a *alone) add(nonce string) (done func()) {
-	if a == nil {
-		return func() {}
+	if !r.sql.NonceIDs {
+		row.ID, err = uuid.NewV7()
+		return row, err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.nonces[nonce]++
-	return func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if a.nonces[nonce]--; a.nonces[nonce] == 0 {
-			delete(a.nonces, nonce)
-		}
+	digest := sha256.Sum256([]byte(row.Nonce))
+	row.ID = uuid.UUID(digest[:16])
+	if sealed { // in order of time, so that new rows lie together in a large table
+		var seconds [8]byte
+		binary.BigEndian.PutUint64(seconds[:], uint64(row.IssuedAt.Unix()))
+		copy(row.ID[:6], seconds[2:])
 	}
+	row.ID[6] = row.ID[6]&0x0f | 0x80 // version 8, of the application's own making
+	row.ID[8] = row.ID[8]&0x1f | 0xa0 // MariaDB's uuid type refuses 0x80 here
+	return row, nil
 }

@@ -106,15 +106,14 @@ func autoMigrate(t *testing.T, db *gorm.DB) {
 	}
 }
 
-func migrate(t *testing.T, db *gorm.DB) {
+// migrate creates the table, and returns a repository on it.
+func migrate(t *testing.T, db *gorm.DB) *dpopnonce.Repository {
 	t.Helper()
-	r, err := dpopnonce.NewRepository(db)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := withOptions(t, db)
 	if err := r.Migrate(context.Background()); err != nil {
 		t.Fatal(err)
 	}
+	return r
 }
 
 func wantNoDDL(t *testing.T, db *gorm.DB, fn func()) {

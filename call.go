@@ -104,6 +104,22 @@ func (r *Repository) failure(operation string, err error) error {
 	return fmt.Errorf("dpopnonce: %s: %w", operation, err)
 }
 
+// unchanged is the failure of a statement that changes no row where it must.
+func (r *Repository) unchanged(statement string) error {
+	text := fmt.Sprintf("%s in %s", statement, r.table)
+	if r.sql.Unchanged != "" {
+		text += ": look for " + r.sql.Unchanged
+	}
+	return errors.New(text)
+}
+
+// noUniqueIndex is the failure of a table on which a nonce could be accepted
+// twice.
+func (r *Repository) noUniqueIndex() error {
+	return fmt.Errorf("table %s has no unique index on nonce: create %s, or run Migrate",
+		r.table, r.table.NonceIndex())
+}
+
 // present is public for a call that presents a nonce.
 func (r *Repository) present(ctx context.Context, operation, nonce string, ttl time.Duration, do func(*call) error) error {
 	return r.public(ctx, operation, func(o *observation) error {

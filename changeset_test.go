@@ -22,18 +22,18 @@ func TestIssueChangesetCastsThreeColumnsAndFloorsThem(t *testing.T) {
 	used := noon
 	base := dpopnonce.DPoPNonce{ID: uuid.New(), Nonce: "base", IssuedAt: noon.Add(-time.Hour), ExpiresAt: noon, UsedAt: &used}
 	c := dpopnonce.IssueChangeset(base, dpopnonce.IssueAttrs{
-		Nonce:     "fresh",
+		Nonce:     "new",
 		IssuedAt:  noon.Add(time.Second - 1).In(tokyo),
 		ExpiresAt: noon.Add(time.Minute + 1).In(tokyo),
 	})
 	if !c.Valid() || c.Err() != nil {
 		t.Fatal(c.Err())
 	}
-	want := dpopnonce.DPoPNonce{ID: base.ID, Nonce: "fresh", IssuedAt: noon, ExpiresAt: noon.Add(time.Minute)}
+	want := dpopnonce.DPoPNonce{ID: base.ID, Nonce: "new", IssuedAt: noon, ExpiresAt: noon.Add(time.Minute)}
 	if got := c.Row(); got != want {
 		t.Errorf("row %+v, want %+v", got, want)
 	}
-	wantChanges(t, c, map[string]any{"nonce": "fresh", "issued_at": noon, "expires_at": noon.Add(time.Minute)})
+	wantChanges(t, c, map[string]any{"nonce": "new", "issued_at": noon, "expires_at": noon.Add(time.Minute)})
 }
 
 func TestIssueChangesetReportsEveryFaultInColumnOrder(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 // Rejections satisfy errors.Is(err, ErrRejected): [ErrUnknown], [ErrUsed] and
 // [ErrExpired], in this order where several hold. "" is [ErrMissing], and a
 // malformed nonce (RFC 9449 section 8.1) ErrUnknown, both without a statement.
-// Answer use_dpop_nonce with a fresh nonce, which [Repository.Rotate] returns.
+// Answer use_dpop_nonce with a new nonce, which [Repository.Rotate] returns.
 //
 // A ttl under one second is [ErrTTL]. Any other error, as of a ctx that ends, is
 // a failure of the server (5xx): the nonce may or may not be spent, and the
@@ -42,9 +42,11 @@ func (r *Repository) consumeOnce(c *call) error {
 }
 
 func (r *Repository) consume(c *call) error {
-	err := c.run(r.session.Do, r.spend)
-	if err == errUnspent && !r.session.InTransaction { // again, where nobody comes in between and no replica answers
-		err = c.run(r.session.Transaction, r.spend)
+	err := c.run(r.session.Do, r.consumeRow)
+	if err == errUnspent && !r.session.InTransaction {
+		// Once more, in a transaction: no other writer intervenes, and the primary
+		// answers.
+		err = c.run(r.session.Transaction, r.consumeRow)
 	}
 	return r.unspent(err)
 }
@@ -65,14 +67,14 @@ func (r *Repository) unspent(outcome error) error {
 	return r.unchanged("UPDATE spends no nonce")
 }
 
-// spend accepts a nonce or finds out why not.
-func (r *Repository) spend(conn session.Conn, c *call) (outcome, err error) {
-	return r.spendBy(conn, c, r.sql.Consume)
+// consumeRow accepts a stored nonce or finds out why not.
+func (r *Repository) consumeRow(conn session.Conn, c *call) (outcome, err error) {
+	return r.consumeBy(conn, c, r.sql.Consume)
 }
 
-// spendBy is spend by the dialect's Consume, and by its Foreign.Consume where the
+// consumeBy is consumeRow by the dialect's Consume, and by its Foreign.Consume where the
 // row turns out to need it.
-func (r *Repository) spendBy(conn session.Conn, c *call, sql string) (outcome, err error) {
+func (r *Repository) consumeBy(conn session.Conn, c *call, sql string) (outcome, err error) {
 	c.at = r.now()
 	c.seen.sends(1)
 	rows, err := conn.Exec(sql, r.judging(c.at, c.ttl, "nonce", c.nonce))
@@ -90,7 +92,7 @@ func (r *Repository) spendBy(conn session.Conn, c *call, sql string) (outcome, e
 	}
 	outcome = v.outcome(errUnspent)
 	if outcome == errUnspent && v.foreign && sql == r.sql.Consume {
-		return r.spendBy(conn, c, r.sql.Foreign.Consume)
+		return r.consumeBy(conn, c, r.sql.Foreign.Consume)
 	}
 	return outcome, err
 }

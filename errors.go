@@ -7,7 +7,7 @@ import (
 )
 
 // ErrRejected is the error of every nonce that is not acceptable. Answer
-// use_dpop_nonce with a fresh nonce (RFC 9449 sections 8 and 9): the reasons
+// use_dpop_nonce with a new nonce (RFC 9449 sections 8 and 9): the reasons
 // below are for logs and metrics, not for the client.
 //
 // Any other error of [Repository.Check], [Repository.Consume] or
@@ -34,7 +34,7 @@ var (
 )
 
 // ErrReplayed is returned by Spend: the proof was accepted before. It does not
-// satisfy errors.Is(err, ErrRejected), since a fresh nonce does not help.
+// satisfy errors.Is(err, ErrRejected), since a new nonce does not help.
 var ErrReplayed = errors.New("dpopnonce: proof replayed")
 
 // ErrDuplicate is returned by Insert, as a *ValidationError: the nonce is
@@ -44,7 +44,7 @@ var ErrDuplicate = errors.New("dpopnonce: nonce has already been taken")
 // ErrTTL is returned by Issue, Check, Consume and Rotate for a ttl under one
 // second, and by Sealer.Current for one under two, before anything else: nothing
 // was issued or spent.
-var ErrTTL = errors.New("dpopnonce: ttl under one second")
+var ErrTTL = errors.New("dpopnonce: ttl too short")
 
 // FieldError is one fault of a changeset: a column and what is wrong with it.
 type FieldError struct {
@@ -84,16 +84,4 @@ func (e *ValidationError) Unwrap() []error {
 		}
 	}
 	return sentinels
-}
-
-// unchanged is the failure of a statement that changes no row where it must.
-func (r *Repository) unchanged(statement string) error {
-	return fmt.Errorf("%s in %s: look for triggers that return NULL, rules, row security", statement, r.table)
-}
-
-// noUniqueIndex is the failure of a table on which a nonce could be accepted
-// twice.
-func (r *Repository) noUniqueIndex() error {
-	return fmt.Errorf("table %s has no unique index on nonce: create %s, or run Migrate",
-		r.table, r.table.NonceIndex())
 }

@@ -55,16 +55,9 @@ func ExampleRepository_Insert() {
 // An application that stamps rows itself guards the update with the row's
 // state and judges by the count, as Consume does.
 func ExampleConsumeChangeset() {
-	db, remove := exampleDB()
+	db, nonces, remove := exampleTable()
 	defer remove()
 	ctx := context.Background()
-	nonces, err := dpopnonce.NewRepository(db)
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := nonces.Migrate(ctx); err != nil {
-		log.Fatal(err)
-	}
 	now := time.Now()
 	row, err := nonces.Insert(ctx, dpopnonce.IssueChangeset(dpopnonce.DPoPNonce{},
 		dpopnonce.IssueAttrs{Nonce: "n-0S6_WzA2Mj", IssuedAt: now, ExpiresAt: now.Add(time.Minute)}))

@@ -71,7 +71,7 @@ func ExampleRepository_Consume() {
 			switch err := nonces.Consume(ctx, nonce, dpopnonce.DefaultTTL); {
 			case err == nil:
 				accepted.Add(1)
-			case errors.Is(err, dpopnonce.ErrUsed): // answer use_dpop_nonce with a fresh nonce
+			case errors.Is(err, dpopnonce.ErrUsed): // answer use_dpop_nonce with a new nonce
 				used.Add(1)
 			default: // answer 503: the nonce may or may not be spent
 				failed.Add(1)

@@ -105,9 +105,6 @@ func ExampleParseKey() {
 
 // A sealed nonce costs a row only when it is accepted.
 func ExampleWithSealer() {
-	db, remove := exampleDB()
-	defer remove()
-	ctx := context.Background()
 	key, err := dpopnonce.ParseKey("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY") // of openssl rand -base64 32
 	if err != nil {
 		log.Fatal(err)
@@ -116,13 +113,9 @@ func ExampleWithSealer() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	nonces, err := dpopnonce.NewRepository(db, dpopnonce.WithSealer(sealer))
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := nonces.Migrate(ctx); err != nil {
-		log.Fatal(err)
-	}
+	nonces, remove := exampleRepository(dpopnonce.WithSealer(sealer))
+	defer remove()
+	ctx := context.Background()
 	nonce, err := nonces.Issue(ctx, dpopnonce.DefaultTTL) // sends no statement
 	if err != nil {
 		log.Fatal(err)
@@ -137,16 +130,9 @@ func ExampleWithSealer() {
 // A server that accepts a nonce again inside its window refuses each proof that
 // it has seen.
 func ExampleRepository_Spend() {
-	db, remove := exampleDB()
+	nonces, remove := exampleRepository()
 	defer remove()
 	ctx := context.Background()
-	nonces, err := dpopnonce.NewRepository(db)
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := nonces.Migrate(ctx); err != nil {
-		log.Fatal(err)
-	}
 	nonce, err := nonces.Issue(ctx, dpopnonce.DefaultTTL)
 	if err != nil {
 		log.Fatal(err)

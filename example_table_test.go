@@ -68,7 +68,7 @@ func ExampleRepository_Sweep() {
 	// 3 <nil>
 }
 
-// A health check tells whether anybody sweeps.
+// A health check shows whether expired rows are deleted.
 func ExampleRepository_SweepLag() {
 	now := time.Now()
 	nonces, remove := exampleRepository(dpopnonce.WithClock(func() time.Time { return now }))
@@ -105,16 +105,9 @@ func ExampleRepository_SweepEvery() {
 
 // A nonce that is spent in a transaction comes back with its rollback.
 func ExampleRepository_WithTx() {
-	db, remove := exampleDB()
+	db, nonces, remove := exampleTable()
 	defer remove()
 	ctx := context.Background()
-	nonces, err := dpopnonce.NewRepository(db)
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := nonces.Migrate(ctx); err != nil {
-		log.Fatal(err)
-	}
 	nonce, err := nonces.Issue(ctx, time.Minute)
 	if err != nil {
 		log.Fatal(err)

@@ -128,9 +128,9 @@ func exampleDB() (db *gorm.DB, remove func()) {
 	}
 }
 
-// exampleRepository returns a repository on a new database.
-func exampleRepository(opts ...dpopnonce.Option) (nonces *dpopnonce.Repository, remove func()) {
-	db, remove := exampleDB()
+// exampleTable returns a new database, and a repository on its table.
+func exampleTable(opts ...dpopnonce.Option) (db *gorm.DB, nonces *dpopnonce.Repository, remove func()) {
+	db, remove = exampleDB()
 	nonces, err := dpopnonce.NewRepository(db, opts...)
 	if err != nil {
 		log.Fatal(err)
@@ -138,5 +138,11 @@ func exampleRepository(opts ...dpopnonce.Option) (nonces *dpopnonce.Repository, 
 	if err := nonces.Migrate(context.Background()); err != nil {
 		log.Fatal(err)
 	}
+	return db, nonces, remove
+}
+
+// exampleRepository returns a repository on a new database.
+func exampleRepository(opts ...dpopnonce.Option) (nonces *dpopnonce.Repository, remove func()) {
+	_, nonces, remove = exampleTable(opts...)
 	return nonces, remove
 }

@@ -3,7 +3,6 @@ package dpopnonce
 import (
 	"context"
 
-	"github.com/attesto/dpopnonce/dialects"
 	"github.com/attesto/dpopnonce/internal/batch"
 	"github.com/attesto/dpopnonce/internal/session"
 )
@@ -14,7 +13,7 @@ import (
 // Each caller gets its own outcome, and of those that present one nonce one is
 // accepted. A caller whose context ends returns at once; if its call was sent,
 // its nonce may be spent. A row that another transaction holds delays the
-// callers that present it, and nobody else. A statement that fails is an error
+// callers that present it, and no others. A statement that fails is an error
 // for all that share it.
 //
 // A lone caller's statement runs on its own goroutine and with its context. A
@@ -56,7 +55,7 @@ func (r *Repository) newQueues() queues {
 	}
 	return queues{
 		issue:   queue(r.issueAll),
-		consume: queue(func(ctx context.Context, calls []*call) error { return r.spendAll(ctx, calls, nil) }),
+		consume: queue(func(ctx context.Context, calls []*call) error { return r.consumeAll(ctx, calls, nil) }),
 		accept:  batch.New(limits, func(_, _ *call) bool { return true }, r.acceptAll),
 		alone:   &alone{nonces: map[string]int{}},
 		rotate: queue(func(ctx context.Context, calls []*call) error {
@@ -64,21 +63,9 @@ func (r *Repository) newQueues() queues {
 			if err != nil {
 				return err
 			}
-			return r.spendAll(ctx, calls, rows)
+			return r.consumeAll(ctx, calls, rows)
 		}),
 	}
-}
-
-func (r *Repository) issueAll(ctx context.Context, calls []*call) error {
-	rows, err := r.mintAll(calls)
-	if err != nil {
-		return err
-	}
-	err = r.share(ctx, calls, r.session.Do, func(conn session.Conn) error { return r.insertAll(conn, rows) })
-	for i, c := range calls {
-		c.next, c.Outcome = rows[i].Nonce, nil
-	}
-	return err
 }
 
 // share runs what serves calls: one statement, or the steps of a transaction.
@@ -93,53 +80,4 @@ func (r *Repository) share(ctx context.Context, calls []*call, do runner, fn fun
 		c.seen.repeats(repeated)
 	}
 	return err
-}
-
-// mintAll returns a new row for each call.
-func (r *Repository) mintAll(calls []*call) (rows []DPoPNonce, err error) {
-	rows = make([]DPoPNonce, len(calls))
-	for i, c := range calls {
-		if rows[i], err = r.mint(c.ttl); err != nil {
-			return nil, err
-		}
-	}
-	return rows, nil
-}
-
-// insertAll inserts all rows or none.
-func (r *Repository) insertAll(conn session.Conn, rows []DPoPNonce) error {
-	n, err := conn.Exec(r.sql.Shared.Issue, r.newRows(rows))
-	if err != nil {
-		fault, _ := r.dialect.Fault(err)
-		if fault != dialects.DuplicateNonce && fault != dialects.Unshared {
-			return err
-		}
-	}
-	if n != int64(len(rows)) {
-		return batch.ErrAlone
-	}
-	return nil
-}
-
-// newRows returns the values of an INSERT of rows.
-func (r *Repository) newRows(rows []DPoPNonce) session.Values {
-	if r.sql.Shared.Steps != nil {
-		return r.asRows(rows)
-	}
-	ids, nexts := make([]string, len(rows)), make([]string, len(rows))
-	for i, row := range rows {
-		ids[i], nexts[i] = row.ID.String(), row.Nonce
-	}
-	return session.Values{"ids", ids, "nexts", nexts,
-		"issued_at", r.bind(rows[0].IssuedAt), "expires_at", r.bind(rows[0].ExpiresAt)}
-}
-
-// asRows returns rows as one value, and their nonces, for the session to hide.
-func (r *Repository) asRows(rows []DPoPNonce) session.Values {
-	all, nexts := make(session.Rows, len(rows)), make([]string, len(rows))
-	for i, row := range rows {
-		all[i] = []any{row.ID.String(), row.Nonce, r.bind(row.IssuedAt), r.bind(row.ExpiresAt), r.instant(row.UsedAt)}
-		nexts[i] = row.Nonce
-	}
-	return session.Values{"rows", all, "nexts", nexts}
 }

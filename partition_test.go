@@ -41,9 +41,9 @@ func TestSweepOfPartitionsDeletesExpiredRowsOnly(t *testing.T) {
 	if deleted, err := r.Sweep(ctx); err != nil || deleted != 50 {
 		t.Errorf("Sweep = %d, %v: want the 50 rows that expired", deleted, err)
 	}
-	var fresh int64
-	if err := db.Model(&dpopnonce.DPoPNonce{}).Where("expires_at > ?", time.Now()).Count(&fresh).Error; err != nil || fresh != 50 {
-		t.Errorf("%d fresh rows, %v: want 50", fresh, err)
+	var left int64
+	if err := db.Model(&dpopnonce.DPoPNonce{}).Where("expires_at > ?", time.Now()).Count(&left).Error; err != nil || left != 50 {
+		t.Errorf("%d rows that have not expired, %v: want 50", left, err)
 	}
 }
 

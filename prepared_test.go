@@ -14,7 +14,8 @@ import (
 	"gorm.io/gorm"
 )
 
-// GORM gives the error of who prepares a statement to all who wait for it.
+// GORM gives the error of the caller that prepares a statement to all callers that
+// wait for it.
 func TestPreparedStatementsPassNoEndedContextOn(t *testing.T) {
 	t.Run("the library's", func(t *testing.T) { passNoEndedContextOn(t, openSQLite(t)) })
 	t.Run("GORM's", func(t *testing.T) {
@@ -79,11 +80,7 @@ func passNoEndedContextOn(t *testing.T, db *gorm.DB) {
 
 func TestEndedContextSendsNothing(t *testing.T) {
 	db := openSQLite(t)
-	migrate(t, db)
-	r, err := dpopnonce.NewRepository(db)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := migrate(t, db)
 	attempts := failing(t, db, func(int, *gorm.DB) error { return nil })
 	ended, end := context.WithCancel(context.Background())
 	end()
@@ -95,11 +92,7 @@ func TestEndedContextSendsNothing(t *testing.T) {
 func TestPreparedStatementsFollowTheTable(t *testing.T) {
 	ctx := context.Background()
 	db := openSQLite(t)
-	migrate(t, db)
-	r, err := dpopnonce.NewRepository(db)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := migrate(t, db)
 	rotate := func() error {
 		nonce, err := r.Issue(ctx, time.Minute)
 		if err == nil {

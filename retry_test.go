@@ -49,11 +49,7 @@ func failing(t *testing.T, db *gorm.DB, err func(attempt int, tx *gorm.DB) error
 func TestLockTimeoutsAreRepeatedTenTimes(t *testing.T) {
 	ctx := context.Background()
 	db := openSQLite(t)
-	migrate(t, db)
-	r, err := dpopnonce.NewRepository(db)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := migrate(t, db)
 	nonce, err := r.Issue(ctx, time.Minute)
 	if err != nil {
 		t.Fatal(err)
@@ -77,13 +73,9 @@ func TestLockTimeoutsAreRepeatedTenTimes(t *testing.T) {
 
 func TestErrorThatHoldsTheNonceIsRepeated(t *testing.T) {
 	db := openSQLite(t)
-	migrate(t, db)
-	r, err := dpopnonce.NewRepository(db)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := migrate(t, db)
 	attempts := failing(t, db, func(int, *gorm.DB) error { return errors.New("database is locked") })
-	err = r.Consume(context.Background(), "locked-database", time.Minute)
+	err := r.Consume(context.Background(), "locked-database", time.Minute)
 	if *attempts != 11 || strings.Contains(err.Error(), "locked") {
 		t.Fatalf("%d attempts, %v", *attempts, err)
 	}
@@ -124,11 +116,7 @@ func TestBrokenConnectionsAreRepeatedThreeTimes(t *testing.T) {
 
 func TestSerializationFailuresAreRepeatedUntilContextEnds(t *testing.T) {
 	db := openSchema(t)
-	migrate(t, db)
-	r, err := dpopnonce.NewRepository(db)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := migrate(t, db)
 	ctx, cancel := context.WithCancel(context.Background())
 	attempts := failing(t, db, func(n int, _ *gorm.DB) error {
 		if n == 15 {
@@ -136,7 +124,7 @@ func TestSerializationFailuresAreRepeatedUntilContextEnds(t *testing.T) {
 		}
 		return sqlState("40001")
 	})
-	_, err = r.Issue(ctx, time.Minute)
+	_, err := r.Issue(ctx, time.Minute)
 	var state sqlState
 	if !errors.Is(err, context.Canceled) || !errors.As(err, &state) || *attempts != 15 {
 		t.Fatalf("%d attempts, %v", *attempts, err)
@@ -145,11 +133,7 @@ func TestSerializationFailuresAreRepeatedUntilContextEnds(t *testing.T) {
 
 func TestDeadlockAfterSerializationFailuresIsRepeated(t *testing.T) {
 	db := openSchema(t)
-	migrate(t, db)
-	r, err := dpopnonce.NewRepository(db)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := migrate(t, db)
 	failing(t, db, func(n int, _ *gorm.DB) error {
 		switch {
 		case n <= 12:
@@ -205,14 +189,10 @@ func TestRepetitionsRunAtReadCommitted(t *testing.T) {
 
 func TestNothingIsRepeatedInCallersTransaction(t *testing.T) {
 	db := openSQLite(t)
-	migrate(t, db)
+	r := migrate(t, db)
 	busy := errors.New("database is locked")
 	attempts := failing(t, db, func(int, *gorm.DB) error { return busy })
-	r, err := dpopnonce.NewRepository(db)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.Transaction(func(tx *gorm.DB) error {
+	err := db.Transaction(func(tx *gorm.DB) error {
 		return r.WithTx(tx).Consume(context.Background(), "nonce", time.Minute)
 	})
 	if !errors.Is(err, busy) || *attempts != 1 {

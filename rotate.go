@@ -22,7 +22,7 @@ import (
 //
 // Rotate is one statement on PostgreSQL and one transaction on SQLite. On
 // MariaDB the successor is stored first, by itself: a failure then leaves an
-// unused nonce that nobody was given. Nowhere does a failure to store the
+// unused nonce that no caller was given. Nowhere does a failure to store the
 // successor spend nonce.
 func (r *Repository) Rotate(ctx context.Context, nonce string, ttl time.Duration) (next string, err error) {
 	err = r.public(ctx, "rotate", func(o *observation) error {
@@ -66,7 +66,7 @@ func (r *Repository) rotate(c *call) error {
 			if _, err := r.store(conn, c); err != nil {
 				return nil, err
 			}
-			return r.spend(conn, c)
+			return r.consumeRow(conn, c)
 		}))
 	}
 	if err := c.run(r.session.Do, r.store); err != nil {

@@ -115,7 +115,7 @@ func (s *Sealer) Issue(_ context.Context, ttl time.Duration) (nonce string, err 
 // (RFC 9449 section 11.1). It does no I/O and ignores the context.
 //
 // A ttl under one second is [ErrTTL], before anything else. Rejections, which the
-// client answers with a fresh nonce: [ErrMissing] for ""; [ErrUnknown] for one
+// client answers with a new nonce: [ErrMissing] for ""; [ErrUnknown] for one
 // that was not issued so, or was changed; [ErrExpired] for one that is out of its
 // time, or was issued more than [Tolerance] ahead of the clock. Any other error
 // is a failure of the server (5xx): a clock before 1970.

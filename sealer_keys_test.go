@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A key that seals for a time after the keys were changed could be dropped too
-// early: here they change while the clock is read.
+// A nonce that is sealed by a key that was replaced before could outlive that key.
+// The keys change here while a nonce is made: the latest key has to seal it.
 func TestNoncesAreSealedByTheLatestKey(t *testing.T) {
 	for name, issue := range map[string]func(*Sealer) (string, error){
 		"Issue":   func(s *Sealer) (string, error) { return s.Issue(context.Background(), time.Minute) },

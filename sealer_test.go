@@ -206,8 +206,8 @@ func TestSealedNoncesExpireToTheSecond(t *testing.T) {
 	const half = time.Second / 2
 	for name, c := range map[string]struct {
 		issuedTTL, ttl time.Duration
-		issuedAfter    time.Duration // noon, by the clock of who issues
-		at             time.Duration // since noon, by the clock of who checks
+		issuedAfter    time.Duration // noon, by the clock of the issuing node
+		at             time.Duration // since noon, by the clock of the checking node
 		want           error
 	}{
 		"own ttl, last instant":           {time.Minute, time.Hour, 0, time.Minute - 1, nil},

@@ -6,13 +6,75 @@ import (
 	"slices"
 	"time"
 
+	"github.com/attesto/dpopnonce/dialects"
 	"github.com/attesto/dpopnonce/internal/batch"
 	"github.com/attesto/dpopnonce/internal/session"
 )
 
-// spendAll consumes the nonces of calls and stores rows, their successors, if
+func (r *Repository) issueAll(ctx context.Context, calls []*call) error {
+	rows, err := r.mintAll(calls)
+	if err != nil {
+		return err
+	}
+	err = r.share(ctx, calls, r.session.Do, func(conn session.Conn) error { return r.insertAll(conn, rows) })
+	for i, c := range calls {
+		c.next, c.Outcome = rows[i].Nonce, nil
+	}
+	return err
+}
+
+// mintAll returns a new row for each call.
+func (r *Repository) mintAll(calls []*call) (rows []DPoPNonce, err error) {
+	rows = make([]DPoPNonce, len(calls))
+	for i, c := range calls {
+		if rows[i], err = r.mint(c.ttl); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// insertAll inserts all rows or none.
+func (r *Repository) insertAll(conn session.Conn, rows []DPoPNonce) error {
+	n, err := conn.Exec(r.sql.Shared.Issue, r.newRows(rows))
+	if err != nil {
+		fault, _ := r.dialect.Fault(err)
+		if fault != dialects.DuplicateNonce && fault != dialects.Unshared {
+			return err
+		}
+	}
+	if n != int64(len(rows)) {
+		return batch.ErrAlone
+	}
+	return nil
+}
+
+// newRows returns the values of an INSERT of rows.
+func (r *Repository) newRows(rows []DPoPNonce) session.Values {
+	if r.sql.Shared.Steps != nil {
+		return r.asRows(rows)
+	}
+	ids, nexts := make([]string, len(rows)), make([]string, len(rows))
+	for i, row := range rows {
+		ids[i], nexts[i] = row.ID.String(), row.Nonce
+	}
+	return session.Values{"ids", ids, "nexts", nexts,
+		"issued_at", r.bind(rows[0].IssuedAt), "expires_at", r.bind(rows[0].ExpiresAt)}
+}
+
+// asRows returns rows as one value, and their nonces, for the session to hide.
+func (r *Repository) asRows(rows []DPoPNonce) session.Values {
+	all, nexts := make(session.Rows, len(rows)), make([]string, len(rows))
+	for i, row := range rows {
+		all[i] = []any{row.ID.String(), row.Nonce, r.bind(row.IssuedAt), r.bind(row.ExpiresAt), r.instant(row.UsedAt)}
+		nexts[i] = row.Nonce
+	}
+	return session.Values{"rows", all, "nexts", nexts}
+}
+
+// consumeAll consumes the nonces of calls and stores rows, their successors, if
 // there are any: all in one commit.
-func (r *Repository) spendAll(ctx context.Context, calls []*call, rows []DPoPNonce) error {
+func (r *Repository) consumeAll(ctx context.Context, calls []*call, rows []DPoPNonce) error {
 	nonces := make([]string, len(calls))
 	for i, c := range calls {
 		nonces[i] = c.nonce
@@ -52,7 +114,7 @@ func (r *Repository) spendAll(ctx context.Context, calls []*call, rows []DPoPNon
 	return nil
 }
 
-// bySingle spends by one statement, and reports whether it stored rows.
+// bySingle consumes by one statement, and reports whether it stored rows.
 func (r *Repository) bySingle(conn session.Conn, values session.Values, all map[string]error, rows []DPoPNonce) (stored bool, err error) {
 	sql := r.sql.Shared.Single.Consume
 	if len(rows) > 0 {
@@ -71,14 +133,14 @@ func (r *Repository) bySingle(conn session.Conn, values session.Values, all map[
 		case accepted:
 			all[nonce] = nil
 		case all[nonce] != nil && used != nil && fresh != nil:
-			all[nonce] = verdict{used: *used, fresh: *fresh}.outcome(batch.ErrAlone) // somebody holds its row
+			all[nonce] = verdict{used: *used, fresh: *fresh}.outcome(batch.ErrAlone) // another transaction holds its row
 		}
 		return nil
 	})
 	return stored, err
 }
 
-// bySteps spends by the steps of a transaction. The UPDATE that accepts is the
+// bySteps consumes by the steps of a transaction. The UPDATE that accepts is the
 // last of them: see session.Transaction.
 func (r *Repository) bySteps(conn session.Conn, values session.Values, all map[string]error, rows []DPoPNonce) (stored bool, err error) {
 	steps := r.sql.Shared.Steps
@@ -103,7 +165,7 @@ func (r *Repository) bySteps(conn session.Conn, values session.Values, all map[s
 			var used bool
 			var fresh sql.NullBool
 			err := scan(&nonce, &used, &fresh)
-			if all[nonce] != nil { // somebody holds its row, or its instants are foreign
+			if all[nonce] != nil { // another transaction holds its row, or its instants are foreign
 				all[nonce] = verdict{used: used, fresh: !fresh.Valid || fresh.Bool}.outcome(batch.ErrAlone)
 			}
 			return err

@@ -32,7 +32,7 @@ func (r *Repository) Sweep(ctx context.Context) (deleted int64, err error) {
 			return err
 		}
 		sql := r.sql.Sweep
-		if r.sql.SweepView != "" && r.session.InTransaction { // which an error would abort
+		if r.sql.SweepView != "" && r.session.InTransaction { // an error would abort the transaction
 			sql = r.sql.SweepView
 		}
 		for start := time.Now(); ; {
@@ -69,9 +69,9 @@ func (r *Repository) Sweep(ctx context.Context) (deleted int64, err error) {
 	return deleted, err
 }
 
-// SweepLag returns for how long the row has been expired that expired first, 0 if
-// none is there: where nobody sweeps, it grows. Expect up to two intervals of
-// SweepEvery, and rows that another transaction holds to stay longer.
+// SweepLag returns how long ago the oldest expired row expired, or 0 if there is
+// none. It grows while no node sweeps. Expect up to two intervals of SweepEvery;
+// rows that another transaction holds stay longer.
 //
 // It is one look into the index on expires_at, on the primary. An error is the
 // database's.

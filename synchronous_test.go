@@ -100,10 +100,5 @@ func onOneConnection(t *testing.T) (*gorm.DB, *dpopnonce.Repository) {
 		t.Fatal(err)
 	}
 	pool.SetMaxOpenConns(1)
-	migrate(t, db)
-	r, err := dpopnonce.NewRepository(db)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return db, r
+	return db, migrate(t, db)
 }

@@ -128,16 +128,12 @@ func TestTurnsDelayNoReaderAndNoEndedContext(t *testing.T) {
 	}
 }
 
-// Who holds a transaction and calls outside of it waits as SQLite has it.
+// A caller that holds a transaction and calls outside it waits for SQLite's lock.
 func TestHeldTransactionIsBusyForOthers(t *testing.T) {
 	ctx := context.Background()
 	db := impatient(t)
-	migrate(t, db)
-	r, err := dpopnonce.NewRepository(db)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.Transaction(func(tx *gorm.DB) error {
+	r := migrate(t, db)
+	err := db.Transaction(func(tx *gorm.DB) error {
 		if _, err := r.WithTx(tx).Issue(ctx, time.Minute); err != nil {
 			return err
 		}

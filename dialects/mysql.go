@@ -85,6 +85,8 @@ func (mysql) SQL() SQL {
 		// This level takes no gap locks.
 		Isolation: sql.LevelReadCommitted,
 
+		Unchanged: "triggers",
+
 		// The nonces that are returned are compared byte for byte: a collation may
 		// match others. What is binary no connection converts, and a LIMIT overrides
 		// sql_select_limit.
@@ -135,7 +137,7 @@ const (
 	// committed is true where the statement is committed by itself, or by the
 	// transaction that it is known to be in. Elsewhere it is an error, 1690: under
 	// autocommit = 0, and after a COMMIT under completion_type = CHAIN, a
-	// connection is in a transaction that nobody commits.
+	// connection is in a transaction that nothing commits.
 	committed = `EXP(IF(@inside OR @@autocommit /*M! AND NOT @@in_transaction */, 0, 710))`
 )
 
@@ -161,7 +163,7 @@ func (mysql) Fault(err error) (Fault, string) {
 		return NoUniqueIndex, ""
 	case 1461, 1243, 1615: // ER_MAX_PREPARED_STMT_COUNT_REACHED, ER_UNKNOWN_STMT_HANDLER, ER_NEED_REPREPARE
 		return Unprepared, ""
-	case 4037, 4038, 4041, 4042: // ER_JSON_EOS, ER_JSON_SYNTAX, and of a path: utf16, for one, as character_set_connection
+	case 4037, 4038, 4041, 4042: // ER_JSON_EOS, ER_JSON_SYNTAX, and of a path: for example utf16 as character_set_connection
 		return Unshared, ""
 	case 1050, 1061: // ER_TABLE_EXISTS_ERROR, ER_DUP_KEYNAME
 		return Exists, ""

@@ -57,7 +57,7 @@ func (postgres) SQL() SQL {
 		// The array makes the planner go to the rows, in their order on disk; IN
 		// (SELECT ...) alone scanned the whole table. A row that changed since has
 		// another ctid, and is left for the next sweep. Partitions may share a
-		// ctid, and tell theirs by the tableoid.
+		// ctid, and differ in tableoid.
 		Sweep: `
 			WITH expired AS (
 				SELECT tableoid, ctid FROM {table} WHERE expires_at < @now
@@ -115,6 +115,8 @@ func (postgres) SQL() SQL {
 		// higher levels fail.
 		Isolation: sql.LevelReadCommitted,
 
+		Unchanged: "triggers that return NULL, rules, row security",
+
 		Shared: &Shared{
 			Issue: `
 				INSERT INTO {table} (id, nonce, issued_at, expires_at)
@@ -142,8 +144,8 @@ func (postgres) SQL() SQL {
 				SELECT nonce::text, used_at IS NOT NULL, {fresh}
 				FROM {table} WHERE nonce = ANY (@nonces::text[])`,
 			Single: &Single{
-				Consume: `WITH ` + spendAll + verdictAll,
-				Rotate: `WITH ` + spendAll + `, stored AS (
+				Consume: `WITH ` + consumeAll + verdictAll,
+				Rotate: `WITH ` + consumeAll + `, stored AS (
 						INSERT INTO {table} (id, nonce, issued_at, expires_at)
 						SELECT n.id, n.nonce, @issued_at, @expires_at
 						FROM unnest(@ids::uuid[], @nexts::text[]) AS n (id, nonce)
@@ -157,12 +159,12 @@ func (postgres) SQL() SQL {
 }
 
 // Rows are locked before they are updated, because only SELECT can pass over
-// those that somebody holds. They are updated by id: a ctid may be another
+// those that another transaction holds. They are updated by id: a ctid may be another
 // row's in another partition. Arrays make the planner use the indexes, and IS TRUE
 // makes it compare bytes by a hash table: = ANY would compare each of 256 nonces
 // with all others.
 const (
-	spendAll = `asked AS (
+	consumeAll = `asked AS (
 			SELECT @nonces::text[] AS nonces
 		), spent AS (
 			UPDATE {table} SET used_at = @now

@@ -14,13 +14,14 @@ import "database/sql"
 //
 // {fresh} is the rule of time: expires_at > now, and issued_at from now less
 // the ttl to now plus the tolerance. Its bounds are whole seconds of the years 1
-// to 9999, so that an instant that somebody stored with a fraction counts as
-// floored.
+// to 9999, so that an instant that another program stored with a fraction counts
+// as floored.
 //
-// Every statement may name @inside: whether it is in a transaction that somebody
-// commits. @@name is a variable of the database. A nonce must be matched byte
-// for byte, whatever the column's collation. White space counts as one blank, so
-// that a comment from -- on would not end. A `?` may not appear.
+// Every statement may name @inside: whether it is in a transaction that the
+// Repository or its caller commits. @@name is a variable of the database. A nonce
+// must be matched byte for byte, whatever the column's collation. White space
+// counts as one blank, so that a comment from -- on would not end. A `?` may not
+// appear.
 type SQL struct {
 	// Quote encloses a name; "\"" if it is empty.
 	Quote string
@@ -49,9 +50,9 @@ type SQL struct {
 	// over rows that another transaction holds, where rows are locked.
 	Sweep string
 
-	// SweepLag returns for how many seconds before @now the row has been expired
-	// that expired first, by one look into the index on expires_at. If none has
-	// expired before @now, it returns NULL or no row.
+	// SweepLag returns how many seconds before @now the oldest expired row expired,
+	// by one look into the index on expires_at. If no row expired before @now, it
+	// returns NULL or no row.
 	SweepLag string
 
 	// The rest is optional.
@@ -76,8 +77,7 @@ type SQL struct {
 	// in one statement. It says its verdict by how many rows it returns: 1 if
 	// @nonce was accepted, 2 if it is used, 3 if it is expired, 4 if it is not in
 	// the table, 5 if it is unused and fresh and was not accepted, and 5 more if
-	// @next was not stored. Rows that are counted and not read make it 10 to 20 %
-	// faster.
+	// @next was not stored. Counting rows is faster than reading one.
 	Rotate string
 
 	// NonceIDs says that the id of a row that is inserted used is derived from its
@@ -95,10 +95,13 @@ type SQL struct {
 	// one shared statement is in flight.
 	WritersTakeTurns bool
 
-	// Prepare says that a driver runs a statement faster that is prepared once
-	// for each connection, and does not do so itself. A statement is prepared
-	// where it goes to the *sql.DB and its bound values are each a ?.
+	// Prepare says that a driver prepares no statements by itself, and runs them
+	// faster if they are prepared once for each connection. Only those are prepared
+	// that go to the *sql.DB, and whose placeholders are each a ?.
 	Prepare bool
+
+	// Unchanged says what can keep a statement from changing a row, for an operator.
+	Unchanged string
 
 	// Shared has the statements of group commit; nil if there are none.
 	Shared *Shared
@@ -111,7 +114,7 @@ type Foreign struct {
 	Consume, Verdict string
 }
 
-// Shared has the statements that serve many callers at once, and spends by one
+// Shared has the statements that serve many callers at once, and consumes by one
 // of two strategies: Single, or Steps. Their lists are:
 //
 //	@nonces             what the callers present, each once, sorted
@@ -147,7 +150,7 @@ type Shared struct {
 	Steps  *Steps
 }
 
-// Single spends by one statement that does it all, and is committed by itself.
+// Single consumes by one statement that does it all, and is committed by itself.
 type Single struct {
 	// Consume is Consume and Verdict for all @nonces: rows of nonce, accepted,
 	// used and fresh. For a nonce that is accepted, other rows do not count.
@@ -158,7 +161,7 @@ type Single struct {
 	Rotate string
 }
 
-// Steps spends by the steps of one transaction: Issue, if there are new rows,
+// Steps consumes by the steps of one transaction: Issue, if there are new rows,
 // Lock, Verdicts, if Lock left a nonce out, and Consume.
 type Steps struct {
 	// Lock returns the nonces and ids of the rows of @nonces that are unused and

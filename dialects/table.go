@@ -11,7 +11,7 @@ import (
 )
 
 // maxIdentifier is the longest name that PostgreSQL keeps whole, in bytes; it
-// fits the other databases, too.
+// also fits the other databases.
 const maxIdentifier = 63
 
 // Table names a table. Schema is empty for the connection's default; SQLite

@@ -17,9 +17,9 @@ import (
 
 // holdCases are about rows that a transaction has inserted and not committed.
 var holdCases = []testCase{
-	{name: "a commit elsewhere rejects who waited", run: eachWay(heldThen(true)), needs: rowLocks},
+	{name: "a commit elsewhere rejects the waiting callers", run: eachWay(heldThen(true)), needs: rowLocks},
 	{name: "a rollback elsewhere lets one of them through", run: eachWay(heldThen(false)), needs: rowLocks},
-	{name: "a commit rejects who waited, under group commit", run: eachWay(heldThen(true, manyWaiters...), dpopnonce.WithGroupCommit()), needs: rowLocks | groupCommit},
+	{name: "a commit rejects waiting callers, under group commit", run: eachWay(heldThen(true, manyWaiters...), dpopnonce.WithGroupCommit()), needs: rowLocks | groupCommit},
 	{name: "a rollback lets one through, under group commit", run: eachWay(heldThen(false, manyWaiters...), dpopnonce.WithGroupCommit()), needs: rowLocks | groupCommit},
 	{name: "ends with its context while it waits", run: eachWay(heldContext), needs: rowLocks},
 	{name: "ends with its context, under group commit", run: eachWay(heldContext, dpopnonce.WithGroupCommit()), needs: rowLocks | groupCommit},
@@ -42,7 +42,7 @@ func (e *env) holdNew(t *testing.T, w way, what string) *gorm.DB {
 var manyWaiters = []int{12}
 
 // heldThen ends a transaction that holds what others wait for, after it has seen
-// that nobody else waits.
+// that no other caller waits.
 func heldThen(commit bool, waiters ...int) func(*testing.T, *env, way) {
 	n := append(waiters, 4)[0]
 	return func(t *testing.T, e *env, w way) {

@@ -16,16 +16,16 @@ import (
 // rowCases are about the row of what was accepted: what it says, how long it
 // stays, and what happens without it.
 var rowCases = []testCase{
-	{name: "stores when it was issued, expires and was used", run: eachWay(rowColumns)},
+	{name: "stores its three instants", run: eachWay(rowColumns)},
 	{name: "stores the same in a shared statement", run: eachWay(sharedRowColumns, dpopnonce.WithGroupCommit()), needs: groupCommit},
 	{name: "stays for Tolerance past its end", run: eachWay(rowStays)},
 	{name: "accepts nothing late after a sweep", run: eachWay(stall)},
 	{name: "accepts nothing late in a transaction", run: eachWay(stallInTransaction)},
 	{name: "accepts nothing late in a shared statement", run: eachWay(sharedStall, dpopnonce.WithGroupCommit()), needs: groupCommit},
-	{name: "accepts what is good until its statement is done", run: eachWay(slowCall)},
+	{name: "accepts what outlives its statement", run: eachWay(slowCall)},
 	{name: "accepts nothing twice without the unique index", run: withoutIndex()},
 	{name: "shares nothing twice without the unique index", run: withoutIndex(dpopnonce.WithGroupCommit()), needs: groupCommit},
-	{name: "finds no sealed nonce to be a stored one", run: formsAreApart},
+	{name: "keeps sealed and stored nonces apart", run: formsAreApart},
 }
 
 // rowColumns compares with a row of Insert, so that the driver's form of an

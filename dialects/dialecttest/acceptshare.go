@@ -18,11 +18,11 @@ import (
 var heldShareCases = []testCase{
 	{name: "a held row holds up no shared statement", run: eachWay(heldInBatch(false), dpopnonce.WithGroupCommit()), needs: rowLocks | groupCommit},
 	{name: "a shared INSERT that fails accepts nothing", run: eachWay(failedShare, dpopnonce.WithGroupCommit()), needs: groupCommit},
-	{name: "a row that is waited for stays out of batches", run: eachWay(heldInBatch(true), dpopnonce.WithGroupCommit()), needs: rowLocks | groupCommit},
+	{name: "a row under wait stays out of batches", run: eachWay(heldInBatch(true), dpopnonce.WithGroupCommit()), needs: rowLocks | groupCommit},
 }
 
 // heldInBatch lets many callers come at once, one in eight of them for a row that
-// a transaction holds. Somebody may wait for it already: then the others share
+// a transaction holds. A caller may wait for it already: then the others share
 // their statements.
 func heldInBatch(waiting bool) func(*testing.T, *env, way) {
 	return func(t *testing.T, e *env, w way) {

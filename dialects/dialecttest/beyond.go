@@ -18,7 +18,7 @@ var beyondCases = []testCase{
 	{name: "accepts nothing by a clock beyond the edges", run: clockBeyondEdges},
 	{name: "refuses instants beyond the edges", run: instantsBeyondEdges},
 	{name: "refuses to issue what lives beyond the edges", run: livesBeyondEdges},
-	{name: "accepts sealed nonces and proofs up to the edges", run: sealedAtEdges},
+	{name: "accepts sealed entries up to the edges", run: sealedAtEdges},
 }
 
 // beyond are clocks that show what no column holds, and the last second that

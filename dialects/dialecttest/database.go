@@ -49,6 +49,7 @@ type database struct {
 	explain    string                        // SQL that makes a query plan of a statement
 	avoidScans string                        // SQL that makes a transaction use indexes on small tables
 	boundText  string                        // SQL that returns an instant as the driver bound it; "" if that is always UTC
+	printing   map[string][]string           // SQL that makes errors of table %[1]s print the nonce, by what it does
 
 	neverIssued, neverLive []string // issued_at and expires_at of rows that are never fresh
 	unending               string   // an expires_at that is never past
@@ -65,16 +66,20 @@ var databases = map[string]database{
 			"CREATE COLLATION %[1]s_ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
 			"ALTER TABLE %[1]s ALTER COLUMN nonce TYPE varchar(255) COLLATE %[1]s_ci",
 		},
-		afterwards:        "DROP COLLATION %[1]s_ci",
-		dialect:           oneStatementRotate | otherForms | explains,
-		schema:            newSchema,
-		fraction:          "2006-01-02 15:04:05.00+00",
-		forms:             []string{"2006-01-02T15:04:05Z07:00", "2006-01-02 15:04:05.999999-07:00"},
-		neverIssued:       []string{"infinity", "-infinity", "0001-01-01 00:00:00+00 BC", "10000-01-01 00:00:00+00"},
-		neverLive:         []string{"-infinity", "0001-01-01 00:00:00+00 BC"},
-		unending:          "infinity",
-		explain:           "EXPLAIN ",
-		avoidScans:        "SET LOCAL enable_seqscan = off",
+		afterwards:  "DROP COLLATION %[1]s_ci",
+		dialect:     oneStatementRotate | otherForms | explains,
+		schema:      newSchema,
+		fraction:    "2006-01-02 15:04:05.00+00",
+		forms:       []string{"2006-01-02T15:04:05Z07:00", "2006-01-02 15:04:05.999999-07:00"},
+		neverIssued: []string{"infinity", "-infinity", "0001-01-01 00:00:00+00 BC", "10000-01-01 00:00:00+00"},
+		neverLive:   []string{"-infinity", "0001-01-01 00:00:00+00 BC"},
+		unending:    "infinity",
+		explain:     "EXPLAIN ",
+		avoidScans:  "SET LOCAL enable_seqscan = off",
+		printing: map[string][]string{
+			"a CHECK that casts": {"ALTER TABLE %[1]s ADD CHECK (nonce::bigint > 0) NOT VALID"},
+			"a column of uuid":   {"ALTER TABLE %[1]s ALTER nonce TYPE uuid USING id"},
+		},
 		setLockTimeout:    "SET LOCAL lock_timeout = '10ms'",
 		lockTimeoutCode:   "55P03",
 		serializationCode: "40001",
@@ -99,6 +104,12 @@ var databases = map[string]database{
 		neverLive:   unreadableText,
 		unending:    "9999-12-31T23:59:59.999Z",
 		explain:     "EXPLAIN QUERY PLAN ",
+		printing: map[string][]string{
+			"triggers": {
+				"CREATE TRIGGER %[1]s_i BEFORE INSERT ON %[1]s BEGIN SELECT json_extract('{}', NEW.nonce); END",
+				"CREATE TRIGGER %[1]s_u BEFORE UPDATE ON %[1]s BEGIN SELECT json_extract('{}', NEW.nonce); END",
+			},
+		},
 	},
 	"mysql": {
 		abilities: rowLocks | collations | storedFractions | schemas | lockThenUpdate,
@@ -108,19 +119,29 @@ var databases = map[string]database{
 		ignoreCase: []string{
 			"ALTER TABLE %[1]s MODIFY nonce varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL",
 		},
-		schema:            func(_ *testing.T, e *env) string { return e.db.Migrator().CurrentDatabase() },
-		fraction:          "2006-01-02 15:04:05.00",
-		forms:             []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05.999"},
-		neverIssued:       []string{"0000-00-00 00:00:00", "0001-01-01 00:00:00", "9999-12-31 23:59:59.999"},
-		neverLive:         []string{"0000-00-00 00:00:00", "0001-01-01 00:00:00"},
-		unending:          "9999-12-31 23:59:59.999",
-		boundText:         "SELECT CAST(? AS CHAR)", // with loc= in the DSN, the wall clock of that zone
+		schema:      func(_ *testing.T, e *env) string { return e.db.Migrator().CurrentDatabase() },
+		fraction:    "2006-01-02 15:04:05.00",
+		forms:       []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05.999"},
+		neverIssued: []string{"0000-00-00 00:00:00", "0001-01-01 00:00:00", "9999-12-31 23:59:59.999"},
+		neverLive:   []string{"0000-00-00 00:00:00", "0001-01-01 00:00:00"},
+		unending:    "9999-12-31 23:59:59.999",
+		boundText:   "SELECT CAST(? AS CHAR)", // with loc= in the DSN, the wall clock of that zone
+		printing: map[string][]string{
+			"triggers": {
+				"CREATE TRIGGER %[1]s_i BEFORE INSERT ON %[1]s FOR EACH ROW " + signal,
+				"CREATE TRIGGER %[1]s_u BEFORE UPDATE ON %[1]s FOR EACH ROW " + signal,
+			},
+			"a column of int": {"DELETE FROM %[1]s", "ALTER TABLE %[1]s MODIFY nonce int NOT NULL"},
+		},
 		setLockTimeout:    "SET SESSION innodb_lock_wait_timeout = 1",
 		resetLockTimeout:  "SET SESSION innodb_lock_wait_timeout = DEFAULT",
 		lockTimeoutCode:   "1205",
 		serializationCode: "1020",
 	},
 }
+
+// signal is the body of a trigger that fails with the nonce in its message.
+const signal = "BEGIN SET @text = CONCAT('no ', NEW.nonce); SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = @text; END"
 
 // unreadableText is what SQLite stores, and what names no instant in a form that
 // the dialect reads.

@@ -14,8 +14,8 @@ import (
 // every database hold: the years 1 to 9999.
 var edgeCases = []testCase{
 	{name: "judges at the edges of time", run: judgesAtEdges},
-	{name: "judges at the edges of time in shared calls", run: judgesAtEdgesShared, needs: groupCommit},
-	{name: "keeps a nonce that never expires to its ttl", run: neverExpires, needs: otherForms},
+	{name: "shared calls judge at the edges of time", run: judgesAtEdgesShared, needs: groupCommit},
+	{name: "keeps an unending nonce to its ttl", run: neverExpires, needs: otherForms},
 }
 
 var (

@@ -125,7 +125,7 @@ func insertUnfitChangeset(t *testing.T, e *env) {
 	wantNoStatement(t, sent)
 }
 
-// insertSealedForm also has nonces that nobody sealed: the form alone counts.
+// insertSealedForm also has nonces that no Sealer made: the form alone counts.
 func insertSealedForm(t *testing.T, e *env) {
 	sealer, err := dpopnonce.NewSealer(dpopnonce.SealerConfig{Purpose: "insert", Keys: []dpopnonce.Key{dpopnonce.NewKey()}})
 	wantIs(t, err, nil)

@@ -15,7 +15,7 @@ var rotateCases = []testCase{
 	{name: "returns a successor that lives for ttl", run: rotateReturnsSuccessor},
 	{name: "judges each limit as Consume does", run: judges(2, rotating)},
 	{name: "sends the UPDATE that accepts last", run: rotateSendsUpdateLast, needs: lockThenUpdate},
-	{name: "rejects with a fresh successor", run: rotateRejects},
+	{name: "rejects with a successor", run: rotateRejects},
 	{name: "replaces a duplicate successor, consuming once", run: rotateReplacesDuplicate},
 	{name: "replaces a duplicate successor after a rejection", run: rejectionReplacesDuplicate},
 	{name: "spends nothing without a successor", run: rotateWithoutSuccessor},

@@ -204,12 +204,12 @@ func sealedReplaced(t *testing.T, e *env) {
 	r := e.repository(t, e.db, dpopnonce.WithSealer(s))
 	nonce, err := r.Issue(ctx, life)
 	wantIs(t, err, nil)
-	var fresh string
+	var next string
 	watch(t, e.db, func(*gorm.DB) { wantIs(t, s.SetKeys(dpopnonce.NewKey()), nil) })
 	wantIs(t, r.Consume(ctx, nonce, life), nil) // it was opened before
-	fresh, err = r.Rotate(ctx, nonce, life)
+	next, err = r.Rotate(ctx, nonce, life)
 	wantIs(t, err, dpopnonce.ErrUnknown)
-	wantIs(t, r.Consume(ctx, fresh, life), nil)
+	wantIs(t, r.Consume(ctx, next, life), nil)
 }
 
 func sealedFailedSetKeys(t *testing.T, e *env) {

@@ -24,30 +24,6 @@ var secretCases = []testCase{
 	{name: "hides nonces that keep Migrate from its index", run: hidesDuplicatesOfMigrate},
 }
 
-// printing has, for each database, formats of SQL that make errors of a table
-// print the nonce.
-var printing = map[string]map[string][]string{
-	"postgres": {
-		"a CHECK that casts": {"ALTER TABLE %[1]s ADD CHECK (nonce::bigint > 0) NOT VALID"},
-		"a column of uuid":   {"ALTER TABLE %[1]s ALTER nonce TYPE uuid USING id"},
-	},
-	"sqlite": {
-		"triggers": {
-			"CREATE TRIGGER %[1]s_i BEFORE INSERT ON %[1]s BEGIN SELECT json_extract('{}', NEW.nonce); END",
-			"CREATE TRIGGER %[1]s_u BEFORE UPDATE ON %[1]s BEGIN SELECT json_extract('{}', NEW.nonce); END",
-		},
-	},
-	"mysql": {
-		"triggers": {
-			"CREATE TRIGGER %[1]s_i BEFORE INSERT ON %[1]s FOR EACH ROW " + signal,
-			"CREATE TRIGGER %[1]s_u BEFORE UPDATE ON %[1]s FOR EACH ROW " + signal,
-		},
-		"a column of int": {"DELETE FROM %[1]s", "ALTER TABLE %[1]s MODIFY nonce int NOT NULL"},
-	},
-}
-
-const signal = "BEGIN SET @text = CONCAT('no ', NEW.nonce); SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = @text; END"
-
 // presentingCalls are the calls whose statements bind a nonce, or a digest.
 var presentingCalls = []func(r *dpopnonce.Repository, nonce string) error{
 	func(r *dpopnonce.Repository, nonce string) error { return r.Check(ctx, nonce, time.Hour) },
@@ -161,7 +137,7 @@ func wantTextHidden(t *testing.T, e *env, kept string, print func(*gorm.DB) stri
 }
 
 func hidesDatabasesText(t *testing.T, e *env) {
-	for name, faulty := range printing[e.db.Dialector.Name()] {
+	for name, faulty := range e.printing {
 		t.Run(name, func(t *testing.T) {
 			table, nonce := newName(), newSecret()
 			migrate(t, e.on(t, table))

@@ -14,7 +14,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// The sessions in which nobody commits a statement that is sent by itself.
+// The sessions in which a statement that is sent by itself is not committed.
 var uncommitted = map[string]func(*testing.T, *gorm.DB, string){
 	"autocommit=0": func(*testing.T, *gorm.DB, string) {},
 	"completion_type=CHAIN": func(t *testing.T, db *gorm.DB, table string) {

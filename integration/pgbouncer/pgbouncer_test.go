@@ -3,6 +3,7 @@
 package pgbouncer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -170,8 +171,12 @@ ignore_startup_parameters = extra_float_digits
 		<-exited
 	})
 	target.Host = net.JoinHostPort("127.0.0.1", port)
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		conn, err := net.Dial("tcp", target.Host)
+	bounded, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		conn, err := new(net.Dialer).DialContext(bounded, "tcp", target.Host)
 		if err == nil {
 			_ = conn.Close()
 			return target.String()
@@ -180,11 +185,11 @@ ignore_startup_parameters = extra_float_digits
 		case err := <-exited:
 			exited <- err
 			t.Fatalf("pgbouncer ended: %v\n%s", err, log.String())
-		default:
+		case <-bounded.Done():
+			t.Fatal("pgbouncer does not listen")
+		case <-again.C:
 		}
 	}
-	t.Fatal("pgbouncer does not listen")
-	return ""
 }
 
 func find(t *testing.T) string {

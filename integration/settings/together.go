@@ -90,7 +90,7 @@ func (t *trial) atOnce(step, shared string, n int, present func(int) (nonce stri
 		}
 	}
 	if accepted[shared] == 0 && !failed {
-		t.wrongly(step, errors.New("nobody was accepted"))
+		t.wrongly(step, errors.New("no caller was accepted"))
 	}
 }
 

@@ -28,8 +28,8 @@ type Call struct {
 	gone     atomic.Bool
 }
 
-// Gone reports whether the caller has given up. Its context is not to be looked
-// at then, which may serve another caller already.
+// Gone reports whether the caller has given up. Do not use its Context then: it
+// may serve another call already.
 func (c *Call) Gone() bool { return c.gone.Load() }
 
 func (c *Call) call() *Call { return c }
@@ -88,8 +88,8 @@ func (q *Queue[C]) Do(c C, alone func(C) error) error {
 	if q == nil {
 		return alone(c)
 	}
-	// Here, and nowhere else, a context is asked: one that panics ends its own
-	// call.
+	// The methods of a caller's context are called here only: one that panics ends
+	// its own call, and no batch.
 	own := c.call()
 	ended := own.Context.Done()
 	own.deadline, own.bounded = own.Context.Deadline()

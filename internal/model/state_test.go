@@ -5,7 +5,7 @@ import "fmt"
 // A state is all that the rest of a history depends on. Which node reads a clock
 // is not part of it: what clocks may differ is said of any two nodes, and of one
 // node before and after its clock was set. True time is not part of it either,
-// since nobody reads it.
+// since no node reads it.
 type state struct {
 	latest   tick // the highest reading so far
 	expires  tick // the nonce's expires_at

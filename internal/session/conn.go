@@ -153,7 +153,7 @@ func (c Conn) DDL(sql string) error {
 // Has reports whether the table and these indexes of it are there, as far as
 // GORM finds them.
 func (c Conn) Has(indexes ...string) bool {
-	m := c.fresh(c.ctx).Migrator()
+	m := c.newStatement(c.ctx).Migrator()
 	if !m.HasTable(c.session.table) {
 		return false
 	}
@@ -165,21 +165,21 @@ func (c Conn) Has(indexes ...string) bool {
 	return true
 }
 
-// fresh returns a new GORM statement, on the primary: the setting is that of
-// gorm.io/plugin/dbresolver's Write, without the import, and the table is what
+// newStatement returns a new GORM statement, on the primary: the setting is that
+// of gorm.io/plugin/dbresolver's Write, without the import, and the table is what
 // selects a resolver. The context is set by hand, since WithContext would copy
 // the session once more.
-func (c Conn) fresh(ctx context.Context) *gorm.DB {
+func (c Conn) newStatement(ctx context.Context) *gorm.DB {
 	db := c.db.Set("gorm:db_resolver:write", struct{}{})
 	db.Statement.Context = ctx
 	db.Statement.Table = c.session.table
 	return db
 }
 
-// pooled is fresh on what the session runs its statements on. Callbacks may still
-// choose another pool, as dbresolver does.
+// pooled is newStatement on what the session runs its statements on. Callbacks
+// may still choose another pool, as dbresolver does.
 func (c Conn) pooled(ctx context.Context) *gorm.DB {
-	db := c.fresh(ctx)
+	db := c.newStatement(ctx)
 	switch {
 	case c.tx != nil:
 		db.Statement.ConnPool = c.tx

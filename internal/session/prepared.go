@@ -13,7 +13,7 @@ import (
 
 // prepared is a pool that prepares the statements of a session, once for each of
 // its connections: a *sql.Stmt does that. Those of the application's callbacks
-// run as they are.
+// run unprepared.
 type prepared struct {
 	*sql.DB
 	dialect    dialects.Dialect
@@ -42,27 +42,30 @@ func newPrepared(db *sql.DB, d dialects.Dialect, statements map[string]statement
 }
 
 func (p *prepared) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	if s := p.statement(ctx, query); s != nil {
-		result, err := s.ExecContext(ctx, args...)
+	return run(ctx, p, p.statement(ctx, query), query, args, (*sql.Stmt).ExecContext, p.DB.ExecContext)
+}
+
+func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return run(ctx, p, p.statement(ctx, query), query, args, (*sql.Stmt).QueryContext, p.DB.QueryContext)
+}
+
+// run runs s, and query as it is where there is no s or the server refuses it.
+func run[R any](ctx context.Context, p *prepared, s *sql.Stmt, query string, args []any,
+	asPrepared func(*sql.Stmt, context.Context, ...any) (R, error),
+	asText func(context.Context, string, ...any) (R, error),
+) (R, error) {
+	if s != nil {
+		result, err := asPrepared(s, ctx, args...)
 		if !p.isRefused(err) {
 			return result, err
 		}
 	}
-	return p.DB.ExecContext(ctx, query, args...)
+	return asText(ctx, query, args...)
 }
 
-func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if s := p.statement(ctx, query); s != nil {
-		rows, err := s.QueryContext(ctx, args...)
-		if !p.isRefused(err) {
-			return rows, err
-		}
-	}
-	return p.DB.QueryContext(ctx, query, args...)
-}
-
-// statement returns what query is prepared as, or nil if it runs as it is. Nobody
-// waits for what another caller prepares, and so for its context.
+// statement returns the prepared statement of query, or nil if query runs
+// unprepared. A caller does not wait while another prepares the same: the other's
+// context could end, and would fail both.
 func (p *prepared) statement(ctx context.Context, query string) *sql.Stmt {
 	at := p.statements[query]
 	if at == nil {
@@ -72,7 +75,7 @@ func (p *prepared) statement(ctx context.Context, query string) *sql.Stmt {
 		return s
 	}
 	s, err := p.DB.PrepareContext(ctx, query)
-	if err != nil { // it fails in the same way where it runs as it is, or does not
+	if err != nil { // query runs unprepared, and returns an error of its own if it fails as well
 		p.isRefused(err)
 		return nil
 	}

@@ -13,27 +13,16 @@ type preparedTx struct {
 }
 
 func (t preparedTx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	if s := t.statement(ctx, query); s != nil {
-		result, err := s.ExecContext(ctx, args...)
-		if !t.pool.isRefused(err) {
-			return result, err
-		}
-	}
-	return t.Tx.ExecContext(ctx, query, args...)
+	return run(ctx, t.pool, t.statement(ctx, query), query, args, (*sql.Stmt).ExecContext, t.Tx.ExecContext)
 }
 
 func (t preparedTx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if s := t.statement(ctx, query); s != nil {
-		rows, err := s.QueryContext(ctx, args...)
-		if !t.pool.isRefused(err) {
-			return rows, err
-		}
-	}
-	return t.Tx.QueryContext(ctx, query, args...)
+	return run(ctx, t.pool, t.statement(ctx, query), query, args, (*sql.Stmt).QueryContext, t.Tx.QueryContext)
 }
 
-// statement returns what query is prepared as, or nil if it runs as it is, for
-// lack of a connection to prepare it on: the next transaction finds it.
+// statement returns the prepared statement of query, or nil if query runs
+// unprepared. A transaction has no second connection to prepare it on: it is
+// prepared before the next transaction.
 func (t preparedTx) statement(ctx context.Context, query string) *sql.Stmt {
 	at := t.pool.statements[query]
 	if at == nil {
@@ -47,7 +36,7 @@ func (t preparedTx) statement(ctx context.Context, query string) *sql.Stmt {
 	return t.StmtContext(ctx, s)
 }
 
-// prepareWanted prepares what transactions had to run as it is.
+// prepareWanted prepares what transactions had to run unprepared.
 func (p *prepared) prepareWanted(ctx context.Context) {
 	for query, at := range p.statements {
 		if at.wanted.Load() {

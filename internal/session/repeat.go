@@ -11,9 +11,9 @@ import (
 	"github.com/attesto/dpopnonce/dialects"
 )
 
-// How often a statement is repeated that met a deadlock or a lock timeout, one
-// that was not sent, one that the session refused as it was, and one that SQLite
-// prepared for an older schema.
+// The most repetitions after a deadlock or lock timeout; after a statement that
+// was not sent; after a session that refused it; and after a stale schema on
+// SQLite.
 const (
 	maxLocked  = 10
 	maxUnsent  = 3
@@ -23,8 +23,8 @@ const (
 
 // Do runs fn, each statement by itself, and runs it again where the database
 // says that nothing happened: in a transaction then, of a level that cannot fail
-// to serialize. In a caller's transaction nothing is repeated. It returns how
-// often it did so, what the session refused as it was aside.
+// to serialize. In a caller's transaction nothing is repeated. It returns the
+// number of repetitions, without those after a refusal.
 func (s *Session) Do(ctx context.Context, fn func(Conn) error) (repeated int, err error) {
 	return s.repeat(ctx, fn, false, true)
 }

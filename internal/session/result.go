@@ -11,7 +11,7 @@ import (
 
 // unlocked is a pool whose results are read at once. Package sql gives a
 // connection back and then locks it once more to read how many rows there were:
-// a caller whose nonce is spent would wait for the statement of the next caller on
+// a caller whose statement is done would wait for the next caller's statement on
 // that connection, also past the end of its own context.
 type unlocked struct {
 	gorm.ConnPool

@@ -24,17 +24,17 @@ type Session struct {
 	rows       func([][]any) any  // how rows are bound; nil: as VALUES expects them
 	statements map[string]statement
 	secrets    []string  // names of values
-	prepared   *prepared // nil if the driver prepares, or the pool is not ours to know
+	prepared   *prepared // nil if the driver prepares, or db is not on a *sql.DB
 
 	takesTurns bool
 	pool       *sql.DB       // that poolOf finds, or nil
 	conns      gorm.ConnPool // what statements outside of transactions run on
 
-	// InTransaction says that statements may be in a transaction of the caller's:
-	// there is no pool.
+	// InTransaction says that statements may be in a transaction of the caller's,
+	// because no pool was found.
 	InTransaction bool
 
-	// IsTransaction says that they certainly are.
+	// IsTransaction says that statements are in a transaction of the caller's.
 	IsTransaction bool
 }
 

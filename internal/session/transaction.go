@@ -18,7 +18,7 @@ func (s *Session) transaction(ctx context.Context, level sql.IsolationLevel, fn 
 		return err
 	}
 	defer giveBack()
-	db := Conn{session: s, db: s.db}.fresh(ctx)
+	db := Conn{session: s, db: s.db}.newStatement(ctx)
 	// A transaction begins where the statements would go: BEGIN by itself runs
 	// no callback, and would take the connection that dbresolver was given first.
 	if resolve := db.Callback().Query().Get("gorm:db_resolver"); resolve != nil {

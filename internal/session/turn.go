@@ -10,16 +10,16 @@ import (
 )
 
 // patience is how long a writer may hold its turn before the others go on without
-// one. It may wait for a transaction of the application's, and that for one of
-// them.
+// one. The writer may wait for a transaction of the application's, and that
+// transaction for one of the others.
 const patience = time.Second
 
-// A line is the writers of one pool, who take turns in the order in which they
+// A line is the writers of one pool, which take turns in the order in which they
 // come: SQLite has one writer at a time, and would let the others sleep and try
 // again. It is a courtesy on which nothing depends. Other processes, and the
 // application's own statements, are not in it.
 type line struct {
-	turn    chan struct{} // holds a value while somebody has the turn
+	turn    chan struct{} // holds a value while a writer has the turn
 	since   atomic.Int64  // when the one before gave it back, as Unix nanoseconds
 	writers int           // that have it or wait
 }

@@ -48,7 +48,7 @@ func Check(h History) Report {
 		}
 	}
 	r.Nonces = len(byNonce)
-	for _, op := range h.Ops { // nonces that nobody presented cannot violate anything
+	for _, op := range h.Ops { // nonces that no caller presented cannot violate anything
 		if born := birth(op); born != nil && byNonce[born.Nonce] != nil {
 			byNonce[born.Nonce] = append(byNonce[born.Nonce], *born)
 		}

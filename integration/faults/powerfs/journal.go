@@ -51,6 +51,17 @@ func (n *node) created(name string, child *fs.Inode) {
 	n.d.changed(change{undo: func() error { return os.Remove(path) }}, n.ino(), ino)
 }
 
+// create makes a name by do, and enters it.
+func (n *node) create(name string, do func() (*fs.Inode, syscall.Errno)) (*fs.Inode, syscall.Errno) {
+	n.d.mu.Lock()
+	defer n.d.mu.Unlock()
+	child, errno := do()
+	if errno == 0 {
+		n.created(name, child)
+	}
+	return child, errno
+}
+
 // remove takes away a file. The returned change has not been entered.
 func (d *Disk) remove(path string) (c change, ino uint64, err error) {
 	var info syscall.Stat_t
@@ -82,43 +93,19 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 }
 
 func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
-	n.d.mu.Lock()
-	defer n.d.mu.Unlock()
-	child, errno := n.LoopbackNode.Mkdir(ctx, name, mode, out)
-	if errno == 0 {
-		n.created(name, child)
-	}
-	return child, errno
+	return n.create(name, func() (*fs.Inode, syscall.Errno) { return n.LoopbackNode.Mkdir(ctx, name, mode, out) })
 }
 
 func (n *node) Mknod(ctx context.Context, name string, mode, device uint32, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
-	n.d.mu.Lock()
-	defer n.d.mu.Unlock()
-	child, errno := n.LoopbackNode.Mknod(ctx, name, mode, device, out)
-	if errno == 0 {
-		n.created(name, child)
-	}
-	return child, errno
+	return n.create(name, func() (*fs.Inode, syscall.Errno) { return n.LoopbackNode.Mknod(ctx, name, mode, device, out) })
 }
 
 func (n *node) Symlink(ctx context.Context, target, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
-	n.d.mu.Lock()
-	defer n.d.mu.Unlock()
-	child, errno := n.LoopbackNode.Symlink(ctx, target, name, out)
-	if errno == 0 {
-		n.created(name, child)
-	}
-	return child, errno
+	return n.create(name, func() (*fs.Inode, syscall.Errno) { return n.LoopbackNode.Symlink(ctx, target, name, out) })
 }
 
 func (n *node) Link(ctx context.Context, target fs.InodeEmbedder, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
-	n.d.mu.Lock()
-	defer n.d.mu.Unlock()
-	child, errno := n.LoopbackNode.Link(ctx, target, name, out)
-	if errno == 0 {
-		n.created(name, child)
-	}
-	return child, errno
+	return n.create(name, func() (*fs.Inode, syscall.Errno) { return n.LoopbackNode.Link(ctx, target, name, out) })
 }
 
 func (n *node) Unlink(_ context.Context, name string) syscall.Errno {

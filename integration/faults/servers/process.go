@@ -204,7 +204,7 @@ func run(user, dir string, command ...string) error {
 	return nil
 }
 
-// freePort returns a port that nobody listens on, below the range of ephemeral
+// freePort returns a port that no program listens on, below the range of ephemeral
 // ports.
 func freePort() (int, error) {
 	for range 100 {
