@@ -48,14 +48,21 @@ func (r *Repository) acceptAll(ctx context.Context, calls []*call) error {
 		}
 		// In one order everywhere: two INSERTs in opposite orders deadlock.
 		slices.SortFunc(rows, func(a, b DPoPNonce) int { return strings.Compare(a.Nonce, b.Nonce) })
-		return r.insertUsed(conn, rows, func(nonce string) { winners[nonce].Outcome = nil })
+		return r.insertUsed(conn, rows, func(nonce string) error {
+			c := winners[nonce]
+			if c == nil {
+				return r.unchanged("INSERT stores another nonce")
+			}
+			c.Outcome = nil
+			return nil
+		})
 	})
 }
 
 // insertUsed inserts rows and calls inserted for the nonce of each that was not
 // in the table. MariaDB returns rows before the one that fails the statement, which
 // then stores none: nothing is inserted before the statement has ended.
-func (r *Repository) insertUsed(conn session.Conn, rows []DPoPNonce, inserted func(nonce string)) error {
+func (r *Repository) insertUsed(conn session.Conn, rows []DPoPNonce, inserted func(nonce string) error) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -68,7 +75,9 @@ func (r *Repository) insertUsed(conn session.Conn, rows []DPoPNonce, inserted fu
 	})
 	if err == nil {
 		for _, nonce := range stored {
-			inserted(nonce)
+			if err := inserted(nonce); err != nil {
+				return err
+			}
 		}
 		return nil
 	}
@@ -102,7 +111,7 @@ func (r *Repository) usedRows(rows []DPoPNonce) session.Values {
 
 // insertOthers inserts those rows whose nonces are not in the table, after an
 // INSERT of all failed because some are.
-func (r *Repository) insertOthers(conn session.Conn, rows []DPoPNonce, inserted func(nonce string)) error {
+func (r *Repository) insertOthers(conn session.Conn, rows []DPoPNonce, inserted func(nonce string) error) error {
 	nonces := make([]string, len(rows))
 	for i, row := range rows {
 		nonces[i] = row.Nonce

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -195,6 +197,35 @@ func TestRedirectedProofIsNeverAcceptedTwice(t *testing.T) {
 	}
 	if accepted > 1 {
 		t.Errorf("accepted %d times", accepted)
+	}
+}
+
+func TestTriggerThatChangesNoncesAcceptsNothingTwice(t *testing.T) {
+	db, _ := withTriggers(t, "BEFORE INSERT", "NEW.nonce := lower(NEW.nonce); RETURN NEW;")
+	r := withOptions(t, db, dpopnonce.WithGroupCommit())
+	until := time.Now().Add(time.Minute)
+	_ = r.Spend(context.Background(), "the first INSERT goes alone", until)
+	var accepted [64]atomic.Int64
+	var wg sync.WaitGroup
+	for i := 0; i < 4*len(accepted); i++ {
+		i := i % len(accepted)
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			err := r.Spend(context.Background(), fmt.Sprint("proof ", i), until)
+			switch {
+			case err == nil:
+				accepted[i].Add(1)
+			case err != dpopnonce.ErrReplayed:
+				wantTrigger(t, err)
+			}
+		}()
+	}
+	wg.Wait()
+	for i := range accepted {
+		if n := accepted[i].Load(); n > 1 {
+			t.Errorf("proof %d was accepted %d times", i, n)
+		}
 	}
 }
 
