@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -54,12 +55,22 @@ func httpDoor(s *site) door {
 		if got.status == 401 && got.nonce != "" && !strings.HasPrefix(header.Get("WWW-Authenticate"), challenge) {
 			t.Error(header)
 		}
-		if got.nonce != "" && (header.Get("Cache-Control") != "no-store" ||
-			!strings.Contains(header.Get("Access-Control-Expose-Headers"), "DPoP-Nonce")) {
-			t.Error(header)
-		}
+		checkHeaders(t, got, header)
 		return got
 	}}
+}
+
+// checkHeaders fails unless a response with a nonce has one, is not stored, and
+// shows it to browsers. A refusal is not stored either.
+func checkHeaders(t *testing.T, got answer, header http.Header) {
+	t.Helper()
+	if (got.nonce != "" || got.status > 400) && !slices.Equal(header.Values("Cache-Control"), []string{"no-store"}) {
+		t.Error(got.status, header)
+	}
+	if got.nonce != "" && (len(header.Values("DPoP-Nonce")) != 1 ||
+		!strings.Contains(header.Get("Access-Control-Expose-Headers"), "DPoP-Nonce")) {
+		t.Error(got.status, header)
+	}
 }
 
 func fiberDoor(t *testing.T, s *site) door {
