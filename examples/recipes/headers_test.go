@@ -1,12 +1,57 @@
 package recipes
 
 import (
+	"io"
 	"net/http"
 	"testing"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/labstack/echo/v5"
 )
 
-// setOwnHeaders sets what a handler should leave to the Guard, and what one that
-// passes on an upstream's response sets.
+func TestHandlersCannotReplaceNonceHeaders(t *testing.T) {
+	var rude http.HandlerFunc = func(w http.ResponseWriter, _ *http.Request) {
+		setOwnHeaders(w.Header())
+		_, _ = io.WriteString(w, "hello")
+	}
+	for name, recipe := range map[string]func(*site) http.Handler{
+		"chi": func(s *site) http.Handler {
+			router := chi.NewRouter()
+			router.Use(s.app.Authenticate, s.guard.ResourceServer)
+			router.Get("/accounts/7", rude)
+			return router
+		},
+		"echo":            func(s *site) http.Handler { return echoWith(s, rude.ServeHTTP, nil) },
+		"echo, flushed":   func(s *site) http.Handler { return echoWith(s, flush, nil) },
+		"echo, an error":  func(s *site) http.Handler { return echoWith(s, nothing, echo.ErrNotFound) },
+		"bearer":          func(s *site) http.Handler { return BearerBesideDPoP(s.app, s.guard, rude) },
+		"demand":          func(s *site) http.Handler { return PerRequest(s.app, s.guard, always, rude) },
+		"demand, offered": func(s *site) http.Handler { return PerRequest(s.app, s.guard, never, rude) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, Window)
+			s.checkOwnHeaders(t, onNetHTTP(recipe)(t, s))
+		})
+	}
+}
+
+func echoWith(s *site, handler func(http.ResponseWriter, *http.Request), err error) http.Handler {
+	router := echo.New()
+	router.Use(echo.WrapMiddleware(s.app.Authenticate), echo.WrapMiddleware(s.guard.ResourceServer))
+	router.GET("/accounts/7", func(c *echo.Context) error {
+		setOwnHeaders(c.Response().Header())
+		handler(c.Response(), c.Request())
+		return err
+	})
+	return router
+}
+
+func never(*http.Request) bool                     { return false }
+func nothing(http.ResponseWriter, *http.Request)   {}
+func flush(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush() }
+
+// setOwnHeaders sets what a handler should leave to the Guard, and one that passes
+// on an upstream's response does not.
 func setOwnHeaders(h http.Header) {
 	h.Set("Cache-Control", "public")
 	h.Add("DPoP-Nonce", "the handler's")
