@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/gofiber/fiber/v3"
 	"github.com/labstack/echo/v5"
 )
 
@@ -31,6 +32,26 @@ func TestHandlersCannotReplaceNonceHeaders(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, Window)
 			s.checkOwnHeaders(t, onNetHTTP(recipe)(t, s))
+		})
+	}
+	for name, handler := range map[string]fiber.Handler{
+		"sent":     func(c fiber.Ctx) error { return c.SendString("hello") },
+		"reset":    func(c fiber.Ctx) error { c.Response().Reset(); return nil },
+		"an error": func(fiber.Ctx) error { return fiber.ErrNotFound },
+	} {
+		t.Run("fiber, "+name, func(t *testing.T) {
+			s := newSite(t, Window)
+			s.checkOwnHeaders(t, s.serveFiber(t, func() *fiber.App {
+				router := fiber.New()
+				router.Get("/accounts/7", fiberGuard(s.app, s.guard), func(c fiber.Ctx) error {
+					c.Set("Cache-Control", "public")
+					c.Response().Header.Add("Cache-Control", "max-age=60")
+					c.Response().Header.Add("DPoP-Nonce", "the handler's")
+					c.Response().Header.Add("DPoP-Nonce", "another one")
+					return handler(c)
+				})
+				return router
+			}))
 		})
 	}
 }

@@ -62,10 +62,10 @@ func httpDoor(s *site) door {
 }
 
 // checkHeaders fails unless a response with a nonce has one, is not stored, and
-// shows it to browsers.
+// shows it to browsers. A refusal is not stored either.
 func checkHeaders(t *testing.T, got answer, header http.Header) {
 	t.Helper()
-	if got.nonce != "" && !slices.Equal(header.Values("Cache-Control"), []string{"no-store"}) {
+	if (got.nonce != "" || got.status >= 400) && !slices.Equal(header.Values("Cache-Control"), []string{"no-store"}) {
 		t.Error(got.status, header)
 	}
 	if got.nonce != "" && (len(header.Values("DPoP-Nonce")) != 1 ||
