@@ -24,7 +24,7 @@ func (h held) Spend(ctx context.Context, id string, until time.Time) error {
 	return h.Proofs.Spend(ctx, id, until)
 }
 
-func TestClientGoneWhileProofIsSpentReachesNoHandler(t *testing.T) {
+func TestGoneClientsProofReachesNoHandler(t *testing.T) {
 	s := newSite(t, Window)
 	d := httpDoor(s)
 	handled, ended := false, make(chan struct{})
