@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -79,6 +80,62 @@ func TestRefusalListsBothSchemes(t *testing.T) {
 		if got := response.Header.Values("WWW-Authenticate"); response.StatusCode != 401 || !slices.Equal(got, want) {
 			t.Errorf("%s: %s %q %s", authorization, response.Status, got, body)
 		}
+	}
+}
+
+// The Guard's refusals also name both.
+func TestGuardsRefusalListsBothSchemes(t *testing.T) {
+	for name, policy := range policies {
+		c, s := start(t, policy, withBearer)
+		unbound := bearerToken(t, c)
+		c.authorize(t)
+		accepted := c.nonce
+		request := func(scheme, token, nonce string) *http.Request {
+			r := newRequest(t, c, "GET", c.resourceID, "")
+			r.Header.Set("Authorization", scheme+token)
+			if err := (&client{key: c.key, token: token}).prove(r, nonce); err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		replayed := request("DPoP ", c.token, accepted)
+		beside := newRequest(t, c, "GET", c.resourceID, "")
+		beside.Header.Set("Authorization", "Bearer "+unbound)
+		beside.Header.Set("DPoP", "x")
+		code := map[string]string{"single use": "use_dpop_nonce", "window": "invalid_dpop_proof"}[name]
+		for _, test := range []struct {
+			request *http.Request
+			status  int
+			code    string
+			dpop    string
+		}{
+			{request("DPoP ", c.token, ""), 401, "use_dpop_nonce", `DPoP error="use_dpop_nonce", `},
+			{request("DPoP ", c.token, "unknown"), 401, "use_dpop_nonce", `DPoP error="use_dpop_nonce", `},
+			{replayed, 200, "", ""},
+			{replayed, 401, code, `DPoP error="` + code + `", `},
+			{beside, 401, "invalid_dpop_proof", `DPoP algs=`},
+			{request("Bearer ", unbound, ""), 401, "invalid_dpop_proof", `DPoP algs=`},
+		} {
+			r := test.request.Clone(t.Context())
+			r.Body, r.ContentLength = nil, 0
+			response, body := send(t, r)
+			got := response.Header.Values("WWW-Authenticate")
+			if answer := decode(t, body); response.StatusCode != test.status || test.code != "" && answer["error"] != test.code {
+				t.Errorf("%s: %s %s", name, response.Status, body)
+			}
+			if test.status == 200 && len(got) == 0 {
+				continue
+			}
+			if len(got) != 2 || !strings.HasPrefix(got[0], test.dpop) || got[1] != "Bearer" {
+				t.Errorf("%s: %s %q", name, response.Status, got)
+			}
+		}
+		r := request("DPoP ", c.token, c.nonce)
+		if err := s.db.Migrator().DropTable("dpop_nonces"); err != nil {
+			t.Fatal(err)
+		}
+		response, body := send(t, r)
+		checkRefusal(t, name+", store", response, body, 503)
 	}
 }
 

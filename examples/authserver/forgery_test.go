@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 )
 
 // A forgery changes a valid proof at one place.
@@ -21,36 +20,40 @@ type forgery struct {
 }
 
 func signed(alg jose.SignatureAlgorithm, key any, typ string, embed bool) func(*testing.T, map[string]any) string {
+	return signedWith(alg, key, (&jose.SignerOptions{EmbedJWK: embed}).WithType(jose.ContentType(typ)))
+}
+
+func signedWith(alg jose.SignatureAlgorithm, key any, options *jose.SignerOptions) func(*testing.T, map[string]any) string {
 	return func(t *testing.T, claims map[string]any) string {
 		t.Helper()
-		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key},
-			(&jose.SignerOptions{EmbedJWK: embed}).WithType(jose.ContentType(typ)))
+		text, err := json.Marshal(claims)
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := jwt.Signed(signer).Claims(claims).Serialize()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return text
+		return signText(t, alg, key, options, string(text))
 	}
 }
 
-// withHeader signs with one more member in the JOSE header.
-func withHeader(name jose.HeaderKey, value any) func(*testing.T, map[string]any) string {
-	return func(t *testing.T, claims map[string]any) string {
-		t.Helper()
-		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: newKey(t)},
-			(&jose.SignerOptions{EmbedJWK: true}).WithType("dpop+jwt").WithHeader(name, value))
-		if err != nil {
-			t.Fatal(err)
-		}
-		proof, err := jwt.Signed(signer).Claims(claims).Serialize()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return proof
+func signText(t *testing.T, alg jose.SignatureAlgorithm, key any, options *jose.SignerOptions, claims string) string {
+	t.Helper()
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, options)
+	if err != nil {
+		t.Fatal(err)
 	}
+	jws, err := signer.Sign([]byte(claims))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := jws.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// withHeader signs with one more member in the JOSE header.
+func withHeader(t *testing.T, name jose.HeaderKey, value any) func(*testing.T, map[string]any) string {
+	return signedWith(jose.ES256, newKey(t), (&jose.SignerOptions{EmbedJWK: true}).WithType("dpop+jwt").WithHeader(name, value))
 }
 
 // withPrivateKey signs with the private key in the jwk header.
@@ -61,16 +64,26 @@ func withPrivateKey(t *testing.T, claims map[string]any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key},
-		(&jose.SignerOptions{}).WithType("dpop+jwt").WithHeader("jwk", json.RawMessage(text)))
-	if err != nil {
-		t.Fatal(err)
+	return signedWith(jose.ES256, key, (&jose.SignerOptions{}).WithType("dpop+jwt").WithHeader("jwk", json.RawMessage(text)))(t, claims)
+}
+
+// withTwoNonces signs claims that have the nonce twice: another one first, or last.
+func withTwoNonces(t *testing.T, first bool) func(*testing.T, map[string]any) string {
+	key := newKey(t)
+	return func(t *testing.T, claims map[string]any) string {
+		t.Helper()
+		text, err := json.Marshal(claims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		members := string(text[1 : len(text)-1])
+		if first {
+			members = `"nonce":"unknown",` + members
+		} else {
+			members += `,"nonce":"unknown"`
+		}
+		return signText(t, jose.ES256, key, (&jose.SignerOptions{EmbedJWK: true}).WithType("dpop+jwt"), "{"+members+"}")
 	}
-	proof, err := jwt.Signed(signer).Claims(claims).Serialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return proof
 }
 
 func newKey(t *testing.T) *ecdsa.PrivateKey {
@@ -96,6 +109,10 @@ func forgeries(t *testing.T) map[string]forgery {
 		"one megabyte":        {proofs: func(string) []string { return []string{strings.Repeat("a", 1<<20)} }},
 		"bytes outside ASCII": {proofs: func(string) []string { return []string{"\xff\xfe.\x80.\x80"} }},
 		"wrong signature":     {proofs: func(valid string) []string { return []string{valid[:len(valid)-10] + "AAAAAAAAAA"} }},
+		"padding":             {proofs: func(valid string) []string { return []string{valid + "="} }},
+		"padded header":       {proofs: func(valid string) []string { return []string{strings.Replace(valid, ".", "==.", 1)} }},
+		"white space":         {proofs: func(valid string) []string { return []string{strings.Replace(valid, ".", " .", 1)} }},
+		"tabulator":           {proofs: func(valid string) []string { return []string{valid[:9] + "\t" + valid[9:]} }},
 		"alg none": {proofs: func(valid string) []string {
 			return []string{"eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6Im5vbmUifQ" + valid[strings.Index(valid, "."):]}
 		}},
@@ -106,8 +123,10 @@ func forgeries(t *testing.T) map[string]forgery {
 		"no claims":             {claims: func(c map[string]any) { clear(c) }},
 		"nonce is a number":     {claims: set("nonce", 7)},
 		"nonce is null":         {claims: set("nonce", nil)},
-		"crit is empty":         {sign: withHeader("crit", []string{})},
-		"b64 is false":          {sign: withHeader("b64", false)},
+		"crit is empty":         {sign: withHeader(t, "crit", []string{})},
+		"b64 is false":          {sign: withHeader(t, "b64", false)},
+		"nonce twice":           {sign: withTwoNonces(t, true)},
+		"nonce and another":     {sign: withTwoNonces(t, false)},
 		"nonce is an object":    {claims: set("nonce", map[string]any{})},
 		"no jti":                {claims: func(c map[string]any) { delete(c, "jti") }},
 		"jti is a number":       {claims: set("jti", 7)},

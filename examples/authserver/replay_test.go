@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -121,6 +122,30 @@ func TestClientWithWrongClockIsServed(t *testing.T) {
 			if status, err := c.requestResource(t.Context(), c.nonce); err != nil || status != 200 {
 				t.Error(name, off, status, err)
 			}
+		}
+	}
+}
+
+func TestLongNonceIsChallengedWithoutStatement(t *testing.T) {
+	for name, policy := range policies {
+		c, s := start(t, policy)
+		c.authorize(t)
+		accepted, long := c.nonce, strings.Repeat("n", 10<<10)
+		before := counts(t, s)
+		if status, err := c.requestResource(t.Context(), long); err != nil || status != 401 || counts(t, s) != before {
+			t.Error(name, status, err)
+		}
+		if reason := c.log.last("reason"); reason != "unknown" {
+			t.Error(name, reason)
+		}
+		if status, err := c.requestResource(t.Context(), accepted); err != nil || status != 200 {
+			t.Error(name, status, err)
+		}
+		if err := s.db.Migrator().DropTable("dpop_nonces"); err != nil {
+			t.Fatal(err)
+		}
+		if status, err := c.requestResource(t.Context(), long); err != nil || status != 401 {
+			t.Error(name, "without a table:", status, err)
 		}
 	}
 }

@@ -16,6 +16,20 @@ type resourceServer struct {
 
 type subjectKey struct{}
 
+// bothSchemes names Bearer in a 401 of the Guard, behind DPoP. A handler that
+// asserts http.Flusher needs the writer below: the Guard passes a request with a
+// bearer token with this one.
+type bothSchemes struct{ http.ResponseWriter }
+
+func (w bothSchemes) WriteHeader(status int) {
+	if status == http.StatusUnauthorized {
+		w.Header().Add("WWW-Authenticate", "Bearer")
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w bothSchemes) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
 // authenticate passes requests on whose access token is valid and bound to the
 // key of their proof, and with -bearer those with a token that is bound to none.
 func (rs resourceServer) authenticate(next http.Handler) http.Handler {
@@ -33,8 +47,12 @@ func (rs resourceServer) authenticate(next http.Handler) http.Handler {
 		}
 		r = r.WithContext(context.WithValue(r.Context(), subjectKey{}, claims.Subject))
 		key := claims.thumbprint()
+		guarded := w
+		if rs.config.bearer {
+			guarded = bothSchemes{w}
+		}
 		if bearer && key == "" {
-			next.ServeHTTP(w, r) // a DPoP header beside it is the Guard's to refuse
+			next.ServeHTTP(guarded, r) // a DPoP header beside it is the Guard's to refuse
 			return
 		}
 		if bearer { // else a thief of the token leaves the proof out (RFC 9449 section 7.2)
@@ -48,7 +66,7 @@ func (rs resourceServer) authenticate(next http.Handler) http.Handler {
 		case p.thumbprint != key:
 			rs.refuse(w, r, "invalid_token", "the access token is not bound to the key of the proof", errors.New("cnf.jkt does not match"))
 		default:
-			next.ServeHTTP(w, withProof(r, p))
+			next.ServeHTTP(guarded, withProof(r, p))
 		}
 	})
 }

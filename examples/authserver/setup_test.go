@@ -111,6 +111,13 @@ func (l *logged) value(name string) string {
 	return value
 }
 
+// last returns the last value that has this name.
+func (l *logged) last(name string) string {
+	text := l.String()
+	value, _, _ := strings.Cut(text[strings.LastIndex(text, " "+name+"=")+len(name)+2:], "\n")
+	return value
+}
+
 // schemaDSN returns the DSN of a new schema. Without a server it skips the test,
 // or fails it in CI.
 func schemaDSN(t *testing.T) string {

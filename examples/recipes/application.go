@@ -31,6 +31,7 @@ type Caller struct {
 	Subject  string
 	Proof    dpophttp.Proof // without ID: none was verified
 	IssuedAt time.Time      // by the clock of the client
+	HasNonce bool           // the proof has the claim, empty or not
 }
 
 // The errors of Verify, by their OAuth codes.
@@ -57,8 +58,8 @@ func (a *Application) Verify(method, path string, authorization, dpop []string) 
 	case p.thumbprint != token.Thumbprint:
 		return Caller{}, fmt.Errorf("%w: bound to another key", errToken)
 	}
-	proof := dpophttp.Proof{Nonce: p.claims.Nonce, ID: p.thumbprint + "." + p.claims.JTI}
-	return Caller{token.Subject, proof, time.Unix(int64(*p.claims.IAT), 0)}, nil
+	proof := dpophttp.Proof{Nonce: p.claims.Nonce.text, ID: p.thumbprint + "." + p.claims.JTI}
+	return Caller{token.Subject, proof, time.Unix(int64(*p.claims.IAT), 0), p.claims.Nonce.present}, nil
 }
 
 // Authenticate puts the caller into the request's context. What has no valid

@@ -3,6 +3,7 @@ package recipes
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
 
@@ -100,5 +101,103 @@ func TestHandlersErrorCarriesNonce(t *testing.T) {
 		if nonce = got.nonce; got.code != want || nonce == "" {
 			t.Fatalf("%+v", got)
 		}
+	}
+}
+
+func TestConnectHandlersCannotReplaceNonceHeaders(t *testing.T) {
+	type request = connect.Request[emptypb.Empty]
+	type response = connect.Response[emptypb.Empty]
+	shared := connect.NewError(connect.CodeNotFound, errors.New("no account"))
+	setOwnHeaders(shared.Meta())
+	for name, handler := range map[string]func(context.Context) (*response, error){
+		"call info": func(ctx context.Context) (*response, error) {
+			info, _ := connect.CallInfoForHandlerContext(ctx)
+			setOwnHeaders(info.ResponseHeader())
+			return connect.NewResponse(&emptypb.Empty{}), nil
+		},
+		"response": func(context.Context) (*response, error) {
+			r := connect.NewResponse(&emptypb.Empty{})
+			setOwnHeaders(r.Header())
+			return r, nil
+		},
+		"call info and error": func(ctx context.Context) (*response, error) {
+			info, _ := connect.CallInfoForHandlerContext(ctx)
+			setOwnHeaders(info.ResponseHeader())
+			return nil, connect.NewError(connect.CodeNotFound, errors.New("no account"))
+		},
+		"error": func(context.Context) (*response, error) { return nil, fmt.Errorf("get: %w", shared) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, Window)
+			s.serve(t, func() http.Handler {
+				return connect.NewUnaryHandler(unaryProcedure, func(ctx context.Context, _ *request) (*response, error) {
+					return handler(ctx)
+				}, connect.WithInterceptors(&Connect{s.app, s.guard}))
+			})
+			client := connect.NewClient[emptypb.Empty, emptypb.Empty](http.DefaultClient, s.app.Origin+unaryProcedure)
+			s.checkOwnHeaders(t, door{"POST", unaryProcedure, func(t *testing.T, proofs ...string) answer {
+				request := connect.NewRequest(&emptypb.Empty{})
+				sign(request.Header(), proofs)
+				response, err := client.CallUnary(t.Context(), request)
+				if err != nil {
+					got := connectError(t, err)
+					checkHeaders(t, got, err.(*connect.Error).Meta())
+					return got
+				}
+				got := answer{200, "", response.Header().Get("DPoP-Nonce"), ""}
+				checkHeaders(t, got, response.Header())
+				return got
+			}})
+		})
+	}
+}
+
+func TestConnectStreamsCannotReplaceNonceHeaders(t *testing.T) {
+	for name, handler := range map[string]func(*connect.ServerStream[emptypb.Empty]) error{
+		"sends":         func(stream *connect.ServerStream[emptypb.Empty]) error { return stream.Send(&emptypb.Empty{}) },
+		"sends nothing": func(*connect.ServerStream[emptypb.Empty]) error { return nil },
+	} {
+		for protocol, options := range map[string][]connect.ClientOption{"connect": nil, "grpc-web": {connect.WithGRPCWeb()}} {
+			t.Run(name+", "+protocol, func(t *testing.T) {
+				s := newSite(t, Window)
+				s.serve(t, func() http.Handler {
+					return connect.NewServerStreamHandler(streamProcedure,
+						func(_ context.Context, _ *connect.Request[emptypb.Empty], stream *connect.ServerStream[emptypb.Empty]) error {
+							setOwnHeaders(stream.ResponseHeader())
+							return handler(stream)
+						}, connect.WithInterceptors(&Connect{s.app, s.guard}))
+				})
+				client := connect.NewClient[emptypb.Empty, emptypb.Empty](http.DefaultClient, s.app.Origin+streamProcedure, options...)
+				s.checkOwnHeaders(t, door{"POST", streamProcedure, func(t *testing.T, proofs ...string) answer {
+					request := connect.NewRequest(&emptypb.Empty{})
+					sign(request.Header(), proofs)
+					stream, err := client.CallServerStream(t.Context(), request)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer stream.Close()
+					got := answer{status: 200}
+					if stream.Receive(); stream.Err() != nil {
+						got.status = 401
+					}
+					got.nonce = stream.ResponseHeader().Get("DPoP-Nonce")
+					checkHeaders(t, got, stream.ResponseHeader())
+					return got
+				}})
+			})
+		}
+	}
+}
+
+// Interceptors are often given to servers and clients alike.
+func TestConnectClientIsNotJudged(t *testing.T) {
+	s := newSite(t, Window)
+	d := connectDoor(t, s)
+	client := connect.NewClient[emptypb.Empty, wrapperspb.StringValue](http.DefaultClient, s.app.Origin+unaryProcedure,
+		connect.WithInterceptors(&Connect{s.app, s.guard}))
+	request := connect.NewRequest(&emptypb.Empty{})
+	sign(request.Header(), []string{s.prove(t, d, s.key, d.call(t, s.prove(t, d, s.key, "")).nonce)})
+	if _, err := client.CallUnary(t.Context(), request); err != nil {
+		t.Fatal(err)
 	}
 }

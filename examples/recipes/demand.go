@@ -2,7 +2,6 @@ package recipes
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 )
 
 // iatAge is how old a proof without a nonce may be by its iat, and how far ahead.
+// It is at most half of the Guard's TTL, for which such a proof is remembered.
 const iatAge = time.Minute
 
 // PerRequest demands a nonce where demand says so: for a payment, for clients
@@ -19,34 +19,26 @@ const iatAge = time.Minute
 // judged in any case, and so is a proof whose iat is not near: a client whose
 // clock is off is challenged, and served with the nonce.
 //
-// The Guard is that of Window.
+// The Guard is that of Window, and this resource's alone: its Nonces are changed.
 func PerRequest(app *Application, guard *dpophttp.Guard, demand func(*http.Request) bool, next http.Handler) http.Handler {
+	guard.Nonces = offered{guard.Nonces.(*dpopnonce.Sealer)}
 	guarded := guard.ResourceServer(next)
 	return app.Authenticate(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		caller := callerOf(r.Context())
-		p, verified := proofOf(r)
-		if !verified || p.Nonce != "" || demand(r) || time.Until(caller.IssuedAt) > iatAge {
-			guarded.ServeHTTP(w, r)
-			return
-		}
-		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
-		defer cancel()
-		nonce, err := guard.Nonce(ctx)
-		if err == nil { // nothing is spent without a nonce to hand out
-			err = guard.Proofs.Spend(ctx, p.ID, caller.IssuedAt.Add(iatAge))
-		}
-		switch {
-		case err == nil:
-			dpophttp.SetNonce(w.Header(), nonce)
-			next.ServeHTTP(w, r)
-		case errors.Is(err, dpopnonce.ErrExpired): // the iat is too old
-			guarded.ServeHTTP(w, r)
-		case errors.Is(err, dpopnonce.ErrReplayed):
-			dpophttp.SetNonce(w.Header(), nonce)
-			w.Header().Set("WWW-Authenticate", `DPoP error="invalid_dpop_proof"`)
-			writeError(w, http.StatusUnauthorized, "invalid_dpop_proof")
-		default:
-			writeError(w, http.StatusServiceUnavailable, unavailable)
-		}
+		guarded.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), demandKey{}, demand(r))))
 	}))
+}
+
+type demandKey struct{}
+
+// offered are nonces that a proof may do without where none is demanded. The
+// Guard does the rest: it spends the proof, and hands out the nonce.
+type offered struct{ *dpopnonce.Sealer }
+
+func (o offered) Check(ctx context.Context, nonce string, ttl time.Duration) error {
+	demanded, known := ctx.Value(demandKey{}).(bool)
+	caller := callerOf(ctx)
+	if known && !demanded && !caller.HasNonce && time.Since(caller.IssuedAt).Abs() <= iatAge {
+		return nil
+	}
+	return o.Sealer.Check(ctx, nonce, ttl)
 }

@@ -38,12 +38,22 @@ func TestProofWithoutNoncePassesOnceAndGetsOne(t *testing.T) {
 }
 
 func TestDemandedNonceIsJudged(t *testing.T) {
-	_, get, prove := offer(t)
+	s, get, prove := offer(t)
 	if got := get("/payments", prove("/payments", "", 0)); got.code != "use_dpop_nonce" {
 		t.Fatalf("%+v", got)
 	}
 	if got := get("/balance", prove("/balance", "unknown", 0)); got.code != "use_dpop_nonce" {
 		t.Fatalf("not demanded: %+v", got)
+	}
+	d := door{method: "GET", path: "/balance"}
+	if got := get("/balance", s.proveText(t, d, `,"nonce":""}`)); got.code != "use_dpop_nonce" {
+		t.Fatalf("empty: %+v", got)
+	}
+	if got := get("/balance", s.proveText(t, d, `,"nonce":null}`)); got.code != "invalid_dpop_proof" || got.nonce != "" {
+		t.Fatalf("null: %+v", got)
+	}
+	if n := s.rows(t, "dpop_proofs"); n != 0 {
+		t.Fatal(n, "rows")
 	}
 }
 

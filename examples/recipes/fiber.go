@@ -25,11 +25,17 @@ func fiberGuard(app *Application, guard *dpophttp.Guard) fiber.Handler {
 		headers := c.GetReqHeaders() // all lines of each: c.Get has the first only
 		path := string(c.Request().URI().PathOriginal())
 		caller, nonce, code := accept(c.Context(), app, guard, c.Method(), path, headers["Authorization"], headers["Dpop"])
-		if nonce != "" {
-			c.Set("DPoP-Nonce", nonce)
-			c.Set("Cache-Control", "no-store")
-			c.Append("Access-Control-Expose-Headers", "DPoP-Nonce", "WWW-Authenticate")
-		}
+		defer func() { // after the handler, in place of what it has set
+			if nonce != "" {
+				c.Response().Header.Del("DPoP-Nonce") // all lines
+				c.Set("DPoP-Nonce", nonce)
+				c.Append("Access-Control-Expose-Headers", "DPoP-Nonce", "WWW-Authenticate")
+			}
+			if nonce != "" || code != "" {
+				c.Response().Header.Del("Cache-Control")
+				c.Set("Cache-Control", "no-store")
+			}
+		}()
 		switch code {
 		case "":
 			c.SetContext(withCaller(c.Context(), caller))

@@ -1,7 +1,9 @@
 package recipes
 
 import (
+	"bufio"
 	"context"
+	"net"
 	"net/http"
 
 	"github.com/attesto/dpopnonce/dpophttp"
@@ -23,31 +25,34 @@ func Gin(app *Application, guard *dpophttp.Guard) http.Handler {
 // cannot work panics at the start and not in a request.
 func ginMiddleware(middleware func(http.Handler) http.Handler) gin.HandlerFunc {
 	type key struct{}
-	type passage struct {
-		*gin.Context
-		passed bool
-	}
 	handler := middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p := r.Context().Value(key{}).(*passage)
-		p.Request, p.Writer, p.passed = r, ginWriter{p.Writer, w}, true
-		p.Next()
+		c := r.Context().Value(key{}).(*gin.Context)
+		c.Request, c.Writer = r, ginWriter{c.Writer, w}
+		c.Next()
 	}))
 	return func(c *gin.Context) {
-		p := &passage{Context: c}
-		handler.ServeHTTP(c.Writer, c.Request.WithContext(context.WithValue(c.Request.Context(), key{}, p)))
-		if !p.passed { // the middleware has answered
+		before := c.Request
+		handler.ServeHTTP(c.Writer, before.WithContext(context.WithValue(before.Context(), key{}, c)))
+		if c.Request == before { // the middleware has answered
 			c.Abort()
 		}
 	}
 }
 
-// A ginWriter writes through the middleware's writer: the Guard's keeps
-// DPoP-Nonce and Cache-Control, whatever the handlers set.
+// A ginWriter does through the middleware's writer all that writes the header:
+// the Guard's keeps DPoP-Nonce and Cache-Control, whatever the handlers set.
 type ginWriter struct {
 	gin.ResponseWriter
 	through http.ResponseWriter
 }
 
-func (w ginWriter) WriteHeader(status int)      { w.through.WriteHeader(status) }
-func (w ginWriter) Write(b []byte) (int, error) { return w.through.Write(b) }
-func (w ginWriter) Unwrap() http.ResponseWriter { return w.through }
+func (w ginWriter) Header() http.Header               { return w.through.Header() }
+func (w ginWriter) WriteHeader(status int)            { w.through.WriteHeader(status) }
+func (w ginWriter) WriteHeaderNow()                   { _, _ = w.through.Write(nil) }
+func (w ginWriter) Write(b []byte) (int, error)       { return w.through.Write(b) }
+func (w ginWriter) WriteString(s string) (int, error) { return w.through.Write([]byte(s)) }
+func (w ginWriter) Flush()                            { _ = http.NewResponseController(w.through).Flush() }
+func (w ginWriter) Unwrap() http.ResponseWriter       { return w.through }
+func (w ginWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(w.through).Hijack()
+}

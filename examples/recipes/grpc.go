@@ -13,7 +13,8 @@ import (
 // GRPC returns the options of a grpc.Server that judges all its calls. The proof
 // and the token are metadata, "dpop" and "authorization", the next nonce is
 // "dpop-nonce" of the header. The proof's htm is POST, its htu the origin and the
-// full method.
+// full method. A handler leaves dpop-nonce alone, also one that passes on the
+// header of an upstream: gRPC sends its value after the next nonce.
 func GRPC(app *Application, guard *dpophttp.Guard) []grpc.ServerOption {
 	judge := func(ctx context.Context, method string) (context.Context, error) {
 		md, _ := metadata.FromIncomingContext(ctx)

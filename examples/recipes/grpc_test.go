@@ -33,7 +33,9 @@ func (h health) Watch(r *grpc_health_v1.HealthCheckRequest, stream grpc.ServerSt
 	return stream.Send(response)
 }
 
-func dialHealth(t *testing.T, s *site) grpc_health_v1.HealthClient {
+func dialHealth(t *testing.T, s *site) grpc_health_v1.HealthClient { return dial(t, s, health{}) }
+
+func dial(t *testing.T, s *site, service grpc_health_v1.HealthServer) grpc_health_v1.HealthClient {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -41,7 +43,7 @@ func dialHealth(t *testing.T, s *site) grpc_health_v1.HealthClient {
 	}
 	s.app.Origin = "http://" + listener.Addr().String()
 	server := grpc.NewServer(GRPC(s.app, s.guard)...)
-	grpc_health_v1.RegisterHealthServer(server, health{})
+	grpc_health_v1.RegisterHealthServer(server, service)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -98,4 +100,27 @@ func grpcAnswer(header metadata.MD, err error) answer {
 	got.status = map[codes.Code]int{codes.OK: 200, codes.Unauthenticated: 401, codes.Unavailable: 503}[s.Code()]
 	got.code = s.Message()
 	return got
+}
+
+// passing passes on the header of an upstream.
+type passing struct{ health }
+
+func (passing) Check(ctx context.Context, _ *grpc_health_v1.HealthCheckRequest) (*grpc_health_v1.HealthCheckResponse, error) {
+	return &grpc_health_v1.HealthCheckResponse{}, grpc.SetHeader(ctx, metadata.Pairs("dpop-nonce", "the upstream's"))
+}
+
+func TestGRPCHandlersNonceComesLast(t *testing.T) {
+	s := newSite(t, Window)
+	client := dial(t, s, passing{})
+	d := door{method: "POST", path: grpc_health_v1.Health_Check_FullMethodName}
+	nonce := ""
+	for _, want := range []int{1, 2, 2} {
+		var header metadata.MD
+		_, _ = client.Check(outgoing(t.Context(), []string{s.prove(t, d, s.key, nonce)}), &grpc_health_v1.HealthCheckRequest{}, grpc.Header(&header))
+		nonces := header.Get("dpop-nonce")
+		if len(nonces) != want {
+			t.Fatal(nonces)
+		}
+		nonce = nonces[0]
+	}
 }

@@ -29,7 +29,7 @@ func TokenEndpoint(origin string, guard *dpophttp.Guard,
 			writeError(w, http.StatusBadRequest, "invalid_dpop_proof")
 			return
 		}
-		next, err := guard.Accept(r.Context(), dpophttp.Proof{Nonce: p.claims.Nonce})
+		next, err := guard.Accept(r.Context(), dpophttp.Proof{Nonce: p.claims.Nonce.text})
 		dpophttp.SetNonce(w.Header(), next) // accepted or not
 		switch {
 		case err == nil:

@@ -23,12 +23,26 @@ type proof struct {
 }
 
 type claims struct {
-	JTI   string   `json:"jti"`
-	HTM   string   `json:"htm"`
-	HTU   string   `json:"htu"`
-	IAT   *float64 `json:"iat"` // the nonce says how old a proof is at most
-	ATH   string   `json:"ath"`
-	Nonce string   `json:"nonce"` // the Guard judges it
+	JTI   string     `json:"jti"`
+	HTM   string     `json:"htm"`
+	HTU   string     `json:"htu"`
+	IAT   *float64   `json:"iat"` // the nonce says how old a proof is at most
+	ATH   string     `json:"ath"`
+	Nonce nonceClaim `json:"nonce"` // the Guard judges it
+}
+
+// A nonceClaim is a string if it is present. null is not a string.
+type nonceClaim struct {
+	text    string
+	present bool
+}
+
+func (n *nonceClaim) UnmarshalJSON(b []byte) error {
+	if len(b) == 0 || b[0] != '"' {
+		return errors.New("the nonce is not a string")
+	}
+	n.present = true
+	return json.Unmarshal(b, &n.text)
 }
 
 // verifyProof runs the checks of RFC 9449 section 4.3, but for those of the nonce

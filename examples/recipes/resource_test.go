@@ -2,9 +2,11 @@ package recipes
 
 import (
 	"crypto/ecdsa"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -54,21 +56,36 @@ func httpDoor(s *site) door {
 		if got.status == 401 && got.nonce != "" && !strings.HasPrefix(header.Get("WWW-Authenticate"), challenge) {
 			t.Error(header)
 		}
-		if got.nonce != "" && (header.Get("Cache-Control") != "no-store" ||
-			!strings.Contains(header.Get("Access-Control-Expose-Headers"), "DPoP-Nonce")) {
-			t.Error(header)
-		}
+		checkHeaders(t, got, header)
 		return got
 	}}
 }
 
+// checkHeaders fails unless a response with a nonce has one, is not stored, and
+// shows it to browsers. A refusal is not stored either.
+func checkHeaders(t *testing.T, got answer, header http.Header) {
+	t.Helper()
+	if (got.nonce != "" || got.status >= 400) && !slices.Equal(header.Values("Cache-Control"), []string{"no-store"}) {
+		t.Error(got.status, header)
+	}
+	if got.nonce != "" && (len(header.Values("DPoP-Nonce")) != 1 ||
+		!strings.Contains(header.Get("Access-Control-Expose-Headers"), "DPoP-Nonce")) {
+		t.Error(got.status, header)
+	}
+}
+
 func fiberDoor(t *testing.T, s *site) door {
+	return s.serveFiber(t, func() *fiber.App { return Fiber(s.app, s.guard) })
+}
+
+func (s *site) serveFiber(t *testing.T, app func() *fiber.App) door {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.app.Origin = "http://" + listener.Addr().String()
-	router := Fiber(s.app, s.guard)
+	router := app()
 	served := make(chan error, 1)
 	go func() { served <- router.Listener(listener, fiber.ListenConfig{DisableStartupMessage: true}) }()
 	t.Cleanup(func() {
@@ -99,12 +116,25 @@ func (s *site) prove(t *testing.T, d door, key *ecdsa.PrivateKey, nonce string) 
 	return proveFor(t, key, d.method, s.app.Origin+d.path, token, nonce, 0)
 }
 
+// proveText makes a proof without a nonce whose claims end in this text.
+func (s *site) proveText(t *testing.T, d door, end string) string {
+	t.Helper()
+	claims, err := json.Marshal(proofClaims(d.method, s.app.Origin+d.path, token, "", 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signProof(t, s.key, strings.TrimSuffix(string(claims), "}")+end)
+}
+
 func TestProofWithoutNonceIsChallenged(t *testing.T) {
 	onEachDoor(t, func(t *testing.T, s *site, d door, prove func(string) string) {
-		for _, nonce := range []string{"", "unknown"} {
+		for what, nonce := range map[string]string{"none": "", "unknown": "unknown", "10 kB": strings.Repeat("n", 10<<10)} {
 			if got := d.call(t, prove(nonce)); got.code != "use_dpop_nonce" || got.nonce == "" {
-				t.Fatalf("%q: %+v", nonce, got)
+				t.Fatalf("%s: %+v", what, got)
 			}
+		}
+		if got := d.call(t, s.proveText(t, d, `,"nonce":""}`)); got.code != "use_dpop_nonce" || got.nonce == "" {
+			t.Fatalf("empty: %+v", got)
 		}
 		if n := s.rows(t, "dpop_proofs"); n != 0 {
 			t.Fatal(n, "rows")
@@ -161,6 +191,11 @@ func TestInvalidProofIsRefusedWithoutNonce(t *testing.T) {
 			"invalid_dpop_proof, path":   {proveFor(t, s.key, d.method, s.app.Origin+d.path+"/", token, nonce, 0)},
 			"invalid_dpop_proof, method": {proveFor(t, s.key, "PUT", s.app.Origin+d.path, token, nonce, 0)},
 			"invalid_dpop_proof, token":  {proveFor(t, s.key, d.method, s.app.Origin+d.path, bearerToken, nonce, 0)},
+			"invalid_dpop_proof, padded": {prove(nonce) + "="},
+			"invalid_dpop_proof, blank":  {strings.Replace(prove(nonce), ".", " .", 1)},
+			"invalid_dpop_proof, null":   {s.proveText(t, d, `,"nonce":null}`)},
+			"invalid_dpop_proof, number": {s.proveText(t, d, `,"nonce":7}`)},
+			"invalid_dpop_proof, twice":  {s.proveText(t, d, `,"nonce":"unknown","nonce":"`+nonce+`"}`)},
 			"invalid_token":              {s.prove(t, d, newKey(t), nonce)},
 		} {
 			code, _, _ := strings.Cut(want, ",")

@@ -20,7 +20,6 @@ import (
 	"github.com/attesto/dpopnonce"
 	"github.com/attesto/dpopnonce/dpophttp"
 	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
@@ -99,11 +98,14 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 // left out; age is how old the proof is by its iat.
 func proveFor(t *testing.T, key *ecdsa.PrivateKey, method, url, token, nonce string, age time.Duration) string {
 	t.Helper()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key},
-		(&jose.SignerOptions{EmbedJWK: true}).WithType("dpop+jwt"))
+	claims, err := json.Marshal(proofClaims(method, url, token, nonce, age))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return signProof(t, key, string(claims))
+}
+
+func proofClaims(method, url, token, nonce string, age time.Duration) map[string]any {
 	claims := map[string]any{"jti": rand.Text(), "htm": method, "htu": url, "iat": time.Now().Add(-age).Unix()}
 	if nonce != "" {
 		claims["nonce"] = nonce
@@ -112,7 +114,21 @@ func proveFor(t *testing.T, key *ecdsa.PrivateKey, method, url, token, nonce str
 		sum := sha256.Sum256([]byte(token))
 		claims["ath"] = base64.RawURLEncoding.EncodeToString(sum[:])
 	}
-	proof, err := jwt.Signed(signer).Claims(claims).Serialize()
+	return claims
+}
+
+func signProof(t *testing.T, key *ecdsa.PrivateKey, claims string) string {
+	t.Helper()
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key},
+		(&jose.SignerOptions{EmbedJWK: true}).WithType("dpop+jwt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	jws, err := signer.Sign([]byte(claims))
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, err := jws.CompactSerialize()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,6 @@
 // Writes what the clients need, as a table, to standard output. The argument is
-// the number of requests of ten workers.
+// the number of requests of ten workers. It fails, and names the cells, where
+// a policy does not hold what it promises.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -22,6 +23,25 @@ const columns = {
 
 const cell = ({ requests, successes, failures }) =>
   `${successes ? (requests / successes).toFixed(2) : '-'}${failures ? `, ${failures} failed` : ''}`
+
+// faults names the cells that contradict what a policy promises, whatever the
+// client: no replay passes, and under window no call fails, and a nonce that
+// changes costs next to no challenges.
+function faults(policy, results) {
+  const found = []
+  const { accepted, sent } = results.stolen.replays
+  if (accepted > 0 || sent === 0) found.push(`replays: ${accepted} of ${sent} accepted`)
+  if (policy !== 'window') return found
+  for (const [key, { failures, errors }] of Object.entries(results)) {
+    if (failures > 0) found.push(`${columns[key] ?? 'replays'}: ${failures} failed, the first by ${errors[0]}`)
+  }
+  for (const key of ['tenAtOnce', 'sustained', 'pausing']) {
+    const { requests, successes } = results[key]
+    if (!(requests / successes <= 1.05)) found.push(`${columns[key]}: ${requests} requests for ${successes} successes`)
+  }
+  return found
+}
+
 const row = (cells) => `| ${cells.join(' | ')} |`
 
 const dsn = process.env.POSTGRES_DSN
@@ -54,6 +74,10 @@ for (const policy of ['window', 'single-use']) {
     const { accepted, sent } = results.stolen.replays
     console.log(row([`${name} ${version}`, ...Object.keys(columns).map((key) => cell(results[key])), `${accepted} of ${sent}`]))
     console.error(policy, name)
+    for (const fault of faults(policy, results)) {
+      console.error(`${policy}, ${name}, ${fault}`)
+      process.exitCode = 1
+    }
   }
   await server.stop()
   await rm(dir, { recursive: true })
