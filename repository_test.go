@@ -15,10 +15,12 @@ import (
 )
 
 func TestSQLite(t *testing.T) {
+	t.Parallel()
 	dialecttest.Run(t, openSQLite)
 }
 
 func TestSQLiteWithGroupCommit(t *testing.T) {
+	t.Parallel()
 	dialecttest.Run(t, openSQLite, dpopnonce.WithGroupCommit())
 }
 
@@ -27,9 +29,11 @@ func TestPostgres(t *testing.T) { onEveryLevel(t) }
 func TestPostgresWithGroupCommit(t *testing.T) { onEveryLevel(t, dpopnonce.WithGroupCommit()) }
 
 func onEveryLevel(t *testing.T, opts ...dpopnonce.Option) {
+	t.Parallel()
 	for _, level := range []string{"read committed", "repeatable read", "serializable"} {
 		level := level
 		t.Run(level, func(t *testing.T) {
+			t.Parallel()
 			dsn := postgresDSN(t)
 			dialecttest.Run(t, func(tb testing.TB) *gorm.DB {
 				db := open(tb, postgres.Open(dsn+"&default_transaction_isolation="+strings.ReplaceAll(level, " ", "%20")))

@@ -18,6 +18,7 @@ func TestConformance(t *testing.T) {
 		"innodb_snapshot_isolation": {"innodb_snapshot_isolation=ON", "innodb_snapshot_isolation", "1"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dialecttest.Run(t, func(tb testing.TB) *gorm.DB {
 				return checked(tb, dbtest.Open(tb, mysql.Open(dbtest.MySQL(tb, c.param))), "SELECT @@"+c.variable, c.want)
 			})

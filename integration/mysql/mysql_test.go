@@ -12,13 +12,12 @@ import (
 
 func TestConformance(t *testing.T) {
 	for name, params := range map[string][]string{
-		"parseTime":         {"parseTime=true", "loc=UTC"},
-		"without parseTime": {"parseTime=false"},
-		"clientFoundRows":   {"clientFoundRows=true"},
-		"other loc":         {"loc=America/New_York"},
-		"interpolateParams": {"interpolateParams=true"},
+		"parseTime":                          {"parseTime=true", "loc=UTC"},
+		"without parseTime, clientFoundRows": {"parseTime=false", "clientFoundRows=true"},
+		"other loc, interpolateParams":       {"loc=America/New_York", "interpolateParams=true"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dialecttest.Run(t, func(tb testing.TB) *gorm.DB {
 				return dbtest.Open(tb, mysql.Open(dbtest.MySQL(tb, params...)))
 			})

@@ -14,8 +14,8 @@ import (
 func TestConformance(t *testing.T) {
 	for name, open := range map[string]func(testing.TB) *gorm.DB{
 		"DSN": func(tb testing.TB) *gorm.DB { return dbtest.Open(tb, postgres.Open(dbtest.Postgres(tb))) },
-		"existing pool": func(tb testing.TB) *gorm.DB {
-			pool, err := sql.Open("pgx", dbtest.Postgres(tb))
+		"existing pool, session in another time zone": func(tb testing.TB) *gorm.DB {
+			pool, err := sql.Open("pgx", dbtest.Postgres(tb, "TimeZone=America/New_York"))
 			if err != nil {
 				tb.Fatal(err)
 			}
@@ -24,10 +24,10 @@ func TestConformance(t *testing.T) {
 		"PreferSimpleProtocol": func(tb testing.TB) *gorm.DB {
 			return dbtest.Open(tb, postgres.New(postgres.Config{DSN: dbtest.Postgres(tb), PreferSimpleProtocol: true}))
 		},
-		"session in another time zone": func(tb testing.TB) *gorm.DB {
-			return dbtest.Open(tb, postgres.Open(dbtest.Postgres(tb, "TimeZone=America/New_York")))
-		},
 	} {
-		t.Run(name, func(t *testing.T) { dialecttest.Run(t, open) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dialecttest.Run(t, open)
+		})
 	}
 }

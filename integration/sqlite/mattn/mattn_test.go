@@ -17,6 +17,7 @@ func TestConformance(t *testing.T) {
 		"no busy timeout":  "?_journal_mode=WAL&_busy_timeout=0",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dialecttest.Run(t, func(tb testing.TB) *gorm.DB {
 				return dbtest.Open(tb, sqlite.Open("file:"+dbtest.SQLite(tb)+params))
 			})

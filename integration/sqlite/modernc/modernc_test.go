@@ -16,6 +16,7 @@ func TestConformance(t *testing.T) {
 		"time as Go's String is": "",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dialecttest.Run(t, func(tb testing.TB) *gorm.DB {
 				return dbtest.Open(tb, &sqlite.Dialector{DriverName: "sqlite", DSN: "file:" + dbtest.SQLite(tb) +
 					"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10000)&_txlock=immediate" + params})
