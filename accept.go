@@ -3,6 +3,7 @@ package dpopnonce
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"time"
 
 	"github.com/attesto/dpopnonce/internal/session"
@@ -22,12 +23,15 @@ type entry struct {
 // stays, which is harmless.
 func (r *Repository) accept(c *call) error {
 	queue := r.queues.accept
-	if r.queues.alone.has(c.nonce) { // a transaction may hold its row
+	if queue != nil && r.presenters.has(c.nonce) { // a transaction may hold its row
 		queue = nil
 	}
 	err := queue.Do(c, func(c *call) error {
-		defer r.queues.alone.add(c.nonce)()
-		return c.run(r.session.Do, r.acceptAlone)
+		err := r.oneByOne(c, r.session.Do, r.acceptAlone)
+		if err == nil && !r.proven.Load() {
+			err = c.run(r.session.Do, r.prove)
+		}
+		return err
 	})
 	if err == nil {
 		err = c.entry.judge(r.now())
@@ -50,6 +54,27 @@ func (r *Repository) acceptAlone(conn session.Conn, c *call) (outcome, err error
 		outcome = c.entry.taken
 	}
 	return outcome, err
+}
+
+// prove shows, before the first acceptance counts, that the table accepts nothing
+// twice: it refuses the row with other instants. One without a unique index on
+// nonce alone does not, as MariaDB has it where a table is partitioned by an
+// instant, and neither does a trigger that changes nonces.
+func (r *Repository) prove(conn session.Conn, c *call) (outcome, err error) {
+	earlier := r.now().Add(-time.Second)
+	row, err := r.used(c, &earlier)
+	if err != nil {
+		return nil, err
+	}
+	row.IssuedAt, row.ExpiresAt = row.IssuedAt.Add(-time.Second), row.ExpiresAt.Add(-time.Second)
+	inserted, err := r.insert(conn, r.sql.Insert, &row, !r.sql.NonceIDs)
+	if err == nil && inserted {
+		err = fmt.Errorf("table %s accepts a nonce twice: it has no unique index on nonce alone, or a trigger changes nonces", r.table)
+	}
+	if err == nil {
+		r.proven.Store(true)
+	}
+	return nil, err
 }
 
 // used returns the row of an entry.

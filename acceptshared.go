@@ -14,7 +14,7 @@ import (
 
 // acceptAll accepts entries by one INSERT.
 func (r *Repository) acceptAll(ctx context.Context, calls []*call) error {
-	if !r.counted.Load() { // a trigger may count none of the rows that it stores
+	if !r.proven.Load() {
 		return batch.ErrAlone
 	}
 	return r.share(ctx, calls, r.session.Do, func(conn session.Conn) error {

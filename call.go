@@ -116,7 +116,7 @@ func (r *Repository) unchanged(statement string) error {
 // noUniqueIndex is the failure of a table on which a nonce could be accepted
 // twice.
 func (r *Repository) noUniqueIndex() error {
-	return fmt.Errorf("table %s has no unique index on nonce: create %s, or run Migrate",
+	return fmt.Errorf("table %s has no unique index on nonce alone: create %s, or drop what has that name and run Migrate",
 		r.table, r.table.NonceIndex())
 }
 

@@ -42,11 +42,11 @@ func (r *Repository) consumeOnce(c *call) error {
 }
 
 func (r *Repository) consume(c *call) error {
-	err := c.run(r.session.Do, r.consumeRow)
+	err := r.oneByOne(c, r.session.Do, r.consumeRow)
 	if err == errUnspent && !r.session.InTransaction {
 		// Once more, in a transaction: no other writer intervenes, and the primary
 		// answers.
-		err = c.run(r.session.Transaction, r.consumeRow)
+		err = r.oneByOne(c, r.session.Transaction, r.consumeRow)
 	}
 	return r.unspent(err)
 }

@@ -34,8 +34,6 @@ func WithGroupCommit() Option {
 // queues are where concurrent calls meet. A nil one makes each call alone.
 type queues struct {
 	issue, consume, rotate, accept *batch.Queue[*call]
-
-	alone *alone
 }
 
 // The limits that measured best at 1, 8, 32 and 128 callers: docs/architecture.md
@@ -57,7 +55,6 @@ func (r *Repository) newQueues() queues {
 		issue:   queue(r.issueAll),
 		consume: queue(func(ctx context.Context, calls []*call) error { return r.consumeAll(ctx, calls, nil) }),
 		accept:  batch.New(limits, func(_, _ *call) bool { return true }, r.acceptAll),
-		alone:   &alone{nonces: map[string]int{}},
 		rotate: queue(func(ctx context.Context, calls []*call) error {
 			rows, err := r.mintAll(calls)
 			if err != nil {

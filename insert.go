@@ -73,7 +73,7 @@ func (r *Repository) insert(conn session.Conn, sql string, row *DPoPNonce, newID
 	if err != nil {
 		fault, _ := r.dialect.Fault(err)
 		switch {
-		case fault == dialects.DuplicateNonce, fault == dialects.DuplicateKey && row.UsedAt != nil:
+		case fault == dialects.DuplicateNonce, fault == dialects.DuplicateKey && row.UsedAt != nil && r.sql.NonceIDs:
 			return false, nil
 		case fault != dialects.DuplicateKey: // of the id, or of both
 			return false, err

@@ -229,6 +229,25 @@ func TestTriggerThatChangesNoncesAcceptsNothingTwice(t *testing.T) {
 	}
 }
 
+func TestTriggerThatMakesNoncesRandomIsAnError(t *testing.T) {
+	db, r := withTriggers(t, "BEFORE INSERT", "NEW.nonce := NEW.nonce || floor(1e6 * random())::text; RETURN NEW;")
+	for i := 0; i < 3; i++ {
+		wantTrigger(t, r.Spend(context.Background(), "proof", time.Now().Add(time.Minute)))
+		wantTrigger(t, withOptions(t, db, dpopnonce.WithGroupCommit()).Spend(context.Background(), "proof", time.Now().Add(time.Minute)))
+	}
+}
+
+// The proof was never seen: its INSERT fails for another reason.
+func TestDuplicateInAnotherTableIsNoReplay(t *testing.T) {
+	db, r := withTriggers(t, "AFTER INSERT", "INSERT INTO audit VALUES (1); RETURN NULL;")
+	run(t, db, "CREATE TABLE audit (n int UNIQUE)")
+	until := time.Now().Add(time.Minute)
+	_ = r.Spend(context.Background(), "first", until)
+	if err := r.Spend(context.Background(), "second", until); err == nil || err == dpopnonce.ErrReplayed || !strings.Contains(err.Error(), "audit") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // withTriggers returns a table with a trigger, and one that inherits from it.
 func withTriggers(t *testing.T, when, body string) (*gorm.DB, *dpopnonce.Repository) {
 	t.Helper()

@@ -43,6 +43,8 @@ type Repository struct {
 	bounds     *atomic.Pointer[bounds] // of the current second
 	sweepBatch int
 	counted    *atomic.Bool // an INSERT has counted its row, as it does without triggers
+	proven     *atomic.Bool // the table has refused to accept twice
+	presenters *presenters
 
 	sealer *Sealer // opens sealed nonces; nil for none
 	seals  bool    // and issues them
@@ -113,7 +115,7 @@ func WithSweepBatch(rows int) Option {
 // option are errors. Of an option given twice, the last counts.
 func NewRepository(db *gorm.DB, opts ...Option) (*Repository, error) {
 	r := &Repository{table: dialects.Table{Name: defaultTable}, sweepBatch: 1000,
-		bounds: new(atomic.Pointer[bounds]), counted: new(atomic.Bool)}
+		bounds: new(atomic.Pointer[bounds]), counted: new(atomic.Bool), proven: new(atomic.Bool), presenters: newPresenters()}
 	if err := r.configure(db, opts); err != nil {
 		return nil, fmt.Errorf("dpopnonce: new repository: %w", err)
 	}

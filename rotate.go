@@ -57,12 +57,12 @@ func (r *Repository) rotate(c *call) error {
 	case c.next != "": // a shared statement has stored it, and passed over the nonce
 		return r.consume(c)
 	case r.sql.Rotate != "":
-		return r.unspent(c.run(r.session.Do, r.rotateByOne))
+		return r.unspent(r.oneByOne(c, r.session.Do, r.rotateByOne))
 	case r.sql.WritersTakeTurns:
 		if _, _, err := lifetime(r.clock(), c.ttl); err != nil { // before BEGIN
 			return err
 		}
-		return r.unspent(c.run(r.session.Transaction, func(conn session.Conn, c *call) (outcome, err error) {
+		return r.unspent(r.oneByOne(c, r.session.Transaction, func(conn session.Conn, c *call) (outcome, err error) {
 			if _, err := r.store(conn, c); err != nil {
 				return nil, err
 			}

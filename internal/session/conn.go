@@ -2,6 +2,8 @@ package session
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 
 	"github.com/attesto/dpopnonce/dialects"
 	"gorm.io/gorm"
@@ -42,6 +44,9 @@ func (c Conn) Exec(sql string, values Values) (int64, error) {
 	if c.renewed(done.Error) {
 		done = c.pooled(b).Exec("?", b)
 	}
+	if done.Error == nil && done.DryRun { // a callback's doing
+		return 0, gorm.ErrDryRunModeUnsupported
+	}
 	return done.RowsAffected, b.hide(done.Error)
 }
 
@@ -67,11 +72,12 @@ func (c Conn) Row(sql string, values Values, dest ...any) (found bool, err error
 }
 
 func (c Conn) first(b *bound, dest []any) (found bool, err error) {
-	rows, err := c.pooled(b).Raw("?", b).Rows()
+	statement := c.pooled(b).Raw("?", b)
+	defer closeRows(statement)
+	rows, err := rowsOf(statement)
 	if err != nil {
 		return false, err
 	}
-	defer rows.Close()
 	if !rows.Next() {
 		return false, rows.Err()
 	}
@@ -102,14 +108,20 @@ func (c Conn) Returning(sql string, values Values, each func(scan func(dest ...a
 }
 
 func (c Conn) read(b *bound, each func(scan func(dest ...any) error) error) error {
-	rows, err := c.pooled(b).Raw("?", b).Rows()
+	err := c.all(b, each)
 	if c.renewed(err) {
-		rows, err = c.pooled(b).Raw("?", b).Rows()
+		err = c.all(b, each)
 	}
+	return err
+}
+
+func (c Conn) all(b *bound, each func(scan func(dest ...any) error) error) error {
+	statement := c.pooled(b).Raw("?", b)
+	defer closeRows(statement)
+	rows, err := rowsOf(statement)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
 	for rows.Next() {
 		if err := each(rows.Scan); err != nil {
 			return err
@@ -119,6 +131,23 @@ func (c Conn) read(b *bound, each func(scan func(dest ...any) error) error) erro
 		return err
 	}
 	return rows.Close()
+}
+
+// rowsOf runs a statement.
+func rowsOf(statement *gorm.DB) (*sql.Rows, error) {
+	rows, err := statement.Rows()
+	if err == nil && rows == nil {
+		err = errors.New("a callback left no rows of the statement")
+	}
+	return rows, err
+}
+
+// closeRows gives the connection of a statement's rows back. They are there also
+// where a callback, or the logger, has failed or panicked after them.
+func closeRows(statement *gorm.DB) {
+	if rows, are := statement.Statement.Dest.(*sql.Rows); are && rows != nil {
+		_ = rows.Close()
+	}
 }
 
 // renewed reports whether the statement that ended with err may be repeated. SQLite
