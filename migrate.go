@@ -52,7 +52,7 @@ func (r *Repository) migrate(ctx context.Context) error {
 			if elsewhere, err := conn.Elsewhere(); err != nil {
 				return err
 			} else if elsewhere {
-				return fmt.Errorf("%s is a table of another schema, or a view, and Migrate would create another table beside it: "+
+				return fmt.Errorf("%s is a table of another schema, a temporary one or a view, and Migrate would create another beside it: "+
 					"name the schema with WithTable", r.table.Name)
 			}
 		}
