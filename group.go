@@ -18,7 +18,10 @@ import (
 //
 // A lone caller's statement runs on its own goroutine and with its context. A
 // shared one has a context without the values of its callers: callbacks and
-// plugins of the application that need such a value fail there.
+// plugins of the application that need such a value fail there. One that chooses
+// the database by such a value, or else a default, must not be used: what is
+// accepted in the default by a shared statement could be accepted again in the
+// other.
 //
 // Nothing is shared where [Repository] assumes a caller's transaction: through
 // [Repository.WithTx], on a connection, and on a ConnPool that wraps a *sql.DB and

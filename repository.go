@@ -107,9 +107,14 @@ func WithSweepBatch(rows int) Option {
 }
 
 // NewRepository returns a repository on db, which stays the application's own:
-// conditions and errors that it carries are left behind, and nothing in it is
-// changed. It does no I/O: bring the table in with [Repository.Migrate],
-// [Repository.Schema] or AutoMigrate.
+// conditions, values of [gorm.DB.Set] and errors that it carries are left behind,
+// and nothing in it is changed. It does no I/O: bring the table in with
+// [Repository.Migrate], [Repository.Schema] or AutoMigrate.
+//
+// Make one for each table and keep it: on MariaDB and SQLite each prepares
+// statements of its own, which go when it is collected, and group commit needs
+// its callers in one. Register plugins that wrap the ConnPool before: it keeps the
+// pool that db has now.
 //
 // A nil db or one in DryRun mode, a database without a dialect, and a bad
 // option are errors. Of an option given twice, the last counts.
@@ -161,7 +166,8 @@ func (r *Repository) configure(db *gorm.DB, opts []Option) (err error) {
 // when Rotate returns ErrRejected as well, or Consume inside and Issue outside.
 // Rejections and duplicates leave the transaction usable; nothing is repeated in
 // it. Migrate and SweepEvery are errors there. With a nil or DryRun tx, or one
-// that failed to begin, every call is an error.
+// that failed to begin, every call is an error. On a handle that is not a
+// transaction each call runs by itself, without group commit.
 func (r *Repository) WithTx(tx *gorm.DB) *Repository {
 	clone := *r
 	clone.queues, clone.inTx = queues{}, true

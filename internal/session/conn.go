@@ -181,7 +181,8 @@ func (c Conn) DDL(sql string) error {
 
 // Has reports whether the table and these indexes of it are there, as far as
 // GORM finds them.
-func (c Conn) Has(indexes ...string) bool {
+func (c Conn) Has(indexes ...string) (has bool) {
+	defer ignoreNilRow()
 	m := c.newStatement(c.ctx).Migrator()
 	if !m.HasTable(c.session.table) {
 		return false
