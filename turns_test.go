@@ -118,7 +118,7 @@ func TestTurnsDelayNoReaderAndNoEndedContext(t *testing.T) {
 	}
 	ending, end := context.WithCancel(ctx)
 	clock = end // after the first look at the context
-	if err := r.Consume(ending, nonce, time.Minute); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "another writer") {
+	if err := r.Consume(ending, "another", time.Minute); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "another writer") {
 		t.Error(err)
 	}
 	clock = func() {}
