@@ -126,6 +126,12 @@ func TestFaults(t *testing.T) {
 		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry '.PRIMARY'' for key 't.dpop_nonces_nonce_index'"}, dialects.DuplicateNonce},
 		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 'PRIMARY'"}, dialects.DuplicateKey},
 		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 't.PRIMARY'"}, dialects.DuplicateKey},
+		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 't.idx_dpop_nonces_nonce'"}, dialects.DuplicateNonce}, // GORM's
+		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 'nonce'"}, dialects.DuplicateNonce},                   // a column's UNIQUE
+		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 'dpop_nonces.tenant_key'"}, dialects.Other},
+		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 'dpop_nonces_issued_at_index'"}, dialects.Other},
+		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'nonce' for key 'audit'"}, dialects.Other},
+		{dialects.MySQL(), &MySQLError{Number: 1062}, dialects.Other},
 		{dialects.MySQL(), &MySQLError{Number: 1176}, dialects.NoUniqueIndex},
 		{dialects.MySQL(), &MySQLError{Number: 2013}, dialects.Other},
 	} {

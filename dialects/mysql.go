@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"reflect"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -155,10 +156,12 @@ func (mysql) Fault(err error) (Fault, string) {
 	case 1665: // ER_BINLOG_STMT_MODE_AND_ROW_ENGINE
 		return NeedsTransaction, "the binary log refuses READ COMMITTED: set binlog_format to MIXED or ROW"
 	case 1062: // ER_DUP_ENTRY
-		if key := lastQuoted(text); key == "PRIMARY" || strings.HasSuffix(key, ".PRIMARY") {
+		switch key := lastQuoted(text); {
+		case key == "PRIMARY", strings.HasSuffix(key, ".PRIMARY"):
 			return DuplicateKey, ""
+		case nonceKey.MatchString(key):
+			return DuplicateNonce, ""
 		}
-		return DuplicateNonce, ""
 	case 1176: // ER_KEY_DOES_NOT_EXITS
 		return NoUniqueIndex, ""
 	case 1461, 1243, 1615: // ER_MAX_PREPARED_STMT_COUNT_REACHED, ER_UNKNOWN_STMT_HANDLER, ER_NEED_REPREPARE
@@ -170,6 +173,12 @@ func (mysql) Fault(err error) (Fault, string) {
 	}
 	return Other, ""
 }
+
+// nonceKey matches the name of a unique index on nonce: {nonce_index}, which FORCE
+// INDEX requires, and what other tools call one, or MariaDB itself. A duplicate in
+// any other index says nothing of the nonce, and is no replay. The table's own
+// name, dpop_nonces, begins the names of its other indexes as well.
+var nonceKey = regexp.MustCompile(`(?i)nonce(_index|_key|_unique)?$`)
 
 // lastQuoted returns what text has between its last two quotation marks: the
 // key, in every language of the server's messages.
