@@ -143,6 +143,52 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// embedding embeds an error that may be nil.
+type embedding struct{ *MySQLError }
+
+func (embedding) Error() string { return "wrapped" }
+
+// numbered has a number that is not MySQL's.
+type numbered struct {
+	Number uint16
+	error
+}
+
+func (n numbered) Unwrap() error { return n.error }
+
+func TestFaultsAreFoundInAnyWrapper(t *testing.T) {
+	locked, busy := &MySQLError{Number: 1213}, errors.New("database is locked")
+	var none *MySQLError
+	for _, c := range []struct {
+		dialect dialects.Dialect
+		err     error
+		want    dialects.Fault
+	}{
+		{dialects.MySQL(), errors.Join(errors.New("first"), fmt.Errorf("second: %w", locked)), dialects.Locked},
+		{dialects.MySQL(), fmt.Errorf("%w: %w", errors.New("first"), locked), dialects.Locked},
+		{dialects.MySQL(), numbered{7, locked}, dialects.Locked},
+		{dialects.MySQL(), embedding{locked}, dialects.Locked},
+		{dialects.MySQL(), embedding{}, dialects.Other},
+		{dialects.MySQL(), none, dialects.Other},
+		{dialects.MySQL(), errors.Join(embedding{}, locked), dialects.Locked},
+		{dialects.MySQL(), numbered{1213, nil}, dialects.Other},
+		{dialects.SQLite(), errors.Join(errors.New("first"), hidden{busy}), dialects.Locked},
+		{dialects.SQLite(), hidden{fmt.Errorf("%w: %w", errors.New("first"), busy)}, dialects.Locked},
+		{dialects.SQLite(), hidden{nil}, dialects.Other},
+		{dialects.Postgres(), errors.Join(errors.New("first"), pgError("40P01")), dialects.Locked},
+	} {
+		if got, _ := c.dialect.Fault(c.err); got != c.want {
+			t.Errorf("%s: Fault(%#v) = %d, want %d", c.dialect.Name(), c.err, got, c.want)
+		}
+	}
+}
+
+// hidden is an error whose text does not have that of the one that it wraps.
+type hidden struct{ err error }
+
+func (hidden) Error() string     { return "[hidden]" }
+func (h hidden) Unwrap() []error { return []error{nil, h.err} }
+
 func TestPoolerErrorsComeWithAdvice(t *testing.T) {
 	for _, state := range []pgError{"26000", "42P05"} {
 		if _, advice := dialects.Postgres().Fault(state); !strings.Contains(advice, "default_query_exec_mode") {

@@ -2,7 +2,6 @@ package dialects
 
 import (
 	"database/sql"
-	"errors"
 	"reflect"
 	"regexp"
 	"strings"
@@ -190,17 +189,25 @@ func lastQuoted(text string) string {
 	return text[strings.LastIndexByte(text[:end], '\'')+1 : end]
 }
 
-// mysqlError returns the number and text of the first *mysql.MySQLError in
-// err's chain. Its type has no method for the number.
-func mysqlError(err error) (number uint64, text string) {
-	for ; err != nil; err = errors.Unwrap(err) {
+// mysqlError returns the number and message of the first *mysql.MySQLError in
+// err's tree. Its type has no method for the number, but both fields.
+func mysqlError(err error) (number uint64, message string) {
+	for _, err := range chain(err) {
 		v := reflect.Indirect(reflect.ValueOf(err))
-		if v.Kind() != reflect.Struct {
-			continue
-		}
-		if field := v.FieldByName("Number"); field.IsValid() && field.CanUint() {
-			return field.Uint(), err.Error()
+		if number, message := field(v, "Number"), field(v, "Message"); number.CanUint() && message.Kind() == reflect.String {
+			return number.Uint(), message.String()
 		}
 	}
 	return 0, ""
+}
+
+// field returns a field of a struct, or the zero Value: also where it is that of
+// an embedded pointer that is nil, on which FieldByName panics.
+func field(v reflect.Value, name string) (f reflect.Value) {
+	if v.Kind() == reflect.Struct {
+		if field, ok := v.Type().FieldByName(name); ok {
+			f, _ = v.FieldByIndexErr(field.Index)
+		}
+	}
+	return f
 }
