@@ -46,7 +46,6 @@ func TestPrintedRepositoryShowsNoNonce(t *testing.T) {
 	}
 	<-waiting
 	defer func() { close(release); <-done; <-done }()
-	r.queues.alone.nonces[nonce] = 1
 
 	var missing *Repository
 	if text := fmt.Sprintf("%v %s", missing, missing); text != "<nil> <nil>" {
