@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync/atomic"
 	"time"
 
@@ -177,6 +178,17 @@ func (r *Repository) WithTx(tx *gorm.DB) *Repository {
 	}
 	clone.session, clone.err = r.session.On(tx), nil
 	return &clone
+}
+
+// Format prints r as its type and table with every verb of fmt: what else it holds
+// changes while calls are under way, and their nonces are part of it. A nil
+// Repository is <nil>.
+func (r *Repository) Format(f fmt.State, _ rune) {
+	if r == nil {
+		_, _ = io.WriteString(f, "<nil>")
+		return
+	}
+	_, _ = fmt.Fprintf(f, "dpopnonce.Repository(%s)", r.table)
 }
 
 // errTransaction is the error of what cannot run in a caller's transaction.

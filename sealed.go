@@ -2,6 +2,7 @@ package dpopnonce
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/attesto/dpopnonce/internal/seal"
@@ -19,7 +20,8 @@ import (
 // replace all keys then, or wait for a ttl. See docs/guarantees.md.
 //
 // In a fleet, give all nodes [WithOpener] first, and then WithSealer; retreat in
-// reverse. The Sealer's own clock is not used.
+// reverse. The Sealer's own clock is not used. A nil Sealer, and one that NewSealer
+// did not make, are errors.
 func WithSealer(s *Sealer) Option { return withSealer("WithSealer", s, true) }
 
 // WithOpener makes the repository accept sealed nonces beside the stored ones
@@ -29,8 +31,10 @@ func WithOpener(s *Sealer) Option { return withSealer("WithOpener", s, false) }
 func withSealer(name string, s *Sealer, seals bool) Option {
 	return func(r *Repository) error {
 		switch {
-		case s == nil || s.keys.Load() == nil:
+		case s == nil:
 			return errors.New(name + ": nil Sealer")
+		case s.made() != nil:
+			return fmt.Errorf("%s: %w", name, s.made())
 		case r.sealer != nil && r.seals != seals:
 			return errors.New("WithSealer and WithOpener together")
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,18 +20,20 @@ import (
 // servers that refuse a proof that they have seen (section 11.1).
 //
 // It is safe for concurrent use. Nodes with the same purpose and keys, and clocks
-// within [Tolerance], accept one another's nonces.
+// within [Tolerance], accept one another's nonces. NewSealer makes one: with any
+// other, every call is an error.
 type Sealer struct {
 	purpose string
-	clock   func() time.Time
+	clock   func() time.Time           // nil only where NewSealer did not make it
 	keys    atomic.Pointer[[]seal.Key] // the first seals; fmt does not follow it
 }
 
 // SealerConfig is what NewSealer needs.
 type SealerConfig struct {
 	// Purpose says what the nonces are for, such as "https://as.example/token". It
-	// is required. Nonces of another purpose are unknown, so that two roles that
-	// share a key by mistake stay apart (RFC 9449 section 9).
+	// is required, without white space around it, such as the line end of a file.
+	// Nonces of another purpose are unknown, so that two roles that share a key by
+	// mistake stay apart (RFC 9449 section 9).
 	Purpose string
 
 	// Keys is at least one key. The first seals, and all open.
@@ -41,21 +44,32 @@ type SealerConfig struct {
 	Clock func() time.Time
 }
 
-// NewSealer returns a Sealer. An empty purpose, no keys, the zero Key, and one
-// secret twice among the keys are errors.
+// NewSealer returns a Sealer. A blank purpose, white space around it, no keys, the
+// zero Key, and one secret twice among the keys are errors.
 func NewSealer(c SealerConfig) (*Sealer, error) {
 	s := &Sealer{purpose: c.Purpose, clock: c.Clock}
 	if s.clock == nil {
 		s.clock = time.Now
 	}
 	err := s.setKeys(c.Keys)
-	if c.Purpose == "" {
-		err = errors.New("empty purpose")
+	switch trimmed := strings.TrimSpace(c.Purpose); {
+	case trimmed == "":
+		err = errors.New("blank purpose")
+	case trimmed != c.Purpose:
+		err = errors.New("white space around the purpose")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("dpopnonce: new sealer: %w", err)
 	}
 	return s, nil
+}
+
+// made returns an error for a Sealer that NewSealer did not make.
+func (s *Sealer) made() error {
+	if s.clock == nil {
+		return errors.New("a Sealer not made by NewSealer")
+	}
+	return nil
 }
 
 // SetKeys replaces all keys at once: the first seals, and all open. No keys, the
@@ -68,7 +82,11 @@ func NewSealer(c SealerConfig) (*Sealer, error) {
 // [Tolerance], where clocks differ). To reject all nonces at once, as after a key
 // has leaked, replace all keys.
 func (s *Sealer) SetKeys(keys ...Key) error {
-	if err := s.setKeys(keys); err != nil {
+	err := s.made()
+	if err == nil {
+		err = s.setKeys(keys)
+	}
+	if err != nil {
 		return fmt.Errorf("dpopnonce: set keys: %w", err)
 	}
 	return nil
@@ -103,7 +121,10 @@ func (s *Sealer) Issue(_ context.Context, ttl time.Duration) (nonce string, err 
 	if ttl, err = wholeTTL(ttl); err != nil {
 		return "", err
 	}
-	if nonce, err = s.seal("", wholeSecond(s.clock()), ttl); err != nil {
+	if err = s.made(); err == nil {
+		nonce, err = s.seal("", wholeSecond(s.clock()), ttl)
+	}
+	if err != nil {
 		return "", fmt.Errorf("dpopnonce: issue: %w", err)
 	}
 	return nonce, nil
@@ -123,6 +144,9 @@ func (s *Sealer) Check(_ context.Context, nonce string, ttl time.Duration) error
 	ttl, err := wholeTTL(ttl)
 	if err != nil {
 		return err
+	}
+	if err := s.made(); err != nil {
+		return fmt.Errorf("dpopnonce: check: %w", err)
 	}
 	if nonce == "" {
 		return ErrMissing
@@ -150,16 +174,20 @@ func (s *Sealer) Current(ttl time.Duration) (nonce string, err error) {
 	if ttl < 2*time.Second {
 		return "", ErrTTL
 	}
-	now, seconds := s.clock().Unix(), int64(ttl/time.Second)
-	if now < 0 {
-		err = seal.ErrClock
-	} else {
-		nonce, err = s.sealing().Derive(s.scope(""), now-now%(seconds/2), seconds)
+	if err = s.made(); err == nil {
+		nonce, err = s.current(s.clock().Unix(), int64(ttl/time.Second))
 	}
 	if err != nil {
 		return "", fmt.Errorf("dpopnonce: current: %w", err)
 	}
 	return nonce, nil
+}
+
+func (s *Sealer) current(now, seconds int64) (nonce string, err error) {
+	if now < 0 {
+		return "", seal.ErrClock
+	}
+	return s.sealing().Derive(s.scope(""), now-now%(seconds/2), seconds)
 }
 
 // seal returns a new nonce for a table, or "" for the Sealer itself. Callers read

@@ -68,6 +68,9 @@ func TestSealerRefusesBadConfigs(t *testing.T) {
 	for name, c := range map[string]SealerConfig{
 		"no purpose":       {Keys: []Key{k}},
 		"nothing":          {},
+		"blank purpose":    {Purpose: " \t", Keys: []Key{k}},
+		"line end":         {Purpose: "https://as.example/token\n", Keys: []Key{k}},
+		"leading blank":    {Purpose: " p", Keys: []Key{k}},
 		"nil keys":         {Purpose: "p"},
 		"no keys":          {Purpose: "p", Keys: []Key{}},
 		"zero key":         {Purpose: "p", Keys: []Key{{}}},
@@ -80,8 +83,35 @@ func TestSealerRefusesBadConfigs(t *testing.T) {
 			t.Errorf("%s: made", name)
 		}
 	}
-	if _, err := NewSealer(SealerConfig{Purpose: "p", Keys: []Key{k, same}}); err != nil {
+	if _, err := NewSealer(SealerConfig{Purpose: "p q", Keys: []Key{k, same}}); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestUnmadeSealersAreErrors(t *testing.T) {
+	ctx := context.Background()
+	s := new(Sealer)
+	want := func(call string, err error) {
+		t.Helper()
+		if err == nil || isAnswer(err) || !strings.Contains(err.Error(), "not made by NewSealer") {
+			t.Errorf("%s: got %v", call, err)
+		}
+	}
+	made := newSealerAt(t, "p", NewKey())
+	for _, when := range []string{"zero", "after SetKeys"} {
+		_, issuing := s.Issue(ctx, time.Minute)
+		_, current := s.Current(time.Minute)
+		want(when+", Issue", issuing)
+		want(when+", Current", current)
+		for _, nonce := range []string{"", "malformed", made.issue(t, time.Minute)} {
+			want(when+", Check", s.Check(ctx, nonce, time.Minute))
+		}
+		want(when+", WithSealer", WithSealer(s)(&Repository{}))
+		want(when+", WithOpener", WithOpener(s)(&Repository{}))
+		want(when+", SetKeys", s.SetKeys(NewKey()))
+	}
+	if err := s.Check(ctx, "", 0); err != ErrTTL {
+		t.Errorf("got %v", err)
 	}
 }
 

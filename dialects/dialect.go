@@ -84,3 +84,20 @@ func For(name string) (Dialect, error) {
 	}
 	return nil, fmt.Errorf("dialects: none for %q: write one and pass it to WithDialect", name)
 }
+
+// chain returns err and all that it wraps, in the order of errors.As.
+func chain(err error) []error {
+	if err == nil {
+		return nil
+	}
+	all := []error{err}
+	switch err := err.(type) {
+	case interface{ Unwrap() error }:
+		return append(all, chain(err.Unwrap())...)
+	case interface{ Unwrap() []error }:
+		for _, inner := range err.Unwrap() {
+			all = append(all, chain(inner)...)
+		}
+	}
+	return all
+}

@@ -2,8 +2,8 @@ package dialects
 
 import (
 	"database/sql"
-	"errors"
 	"reflect"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -155,10 +155,12 @@ func (mysql) Fault(err error) (Fault, string) {
 	case 1665: // ER_BINLOG_STMT_MODE_AND_ROW_ENGINE
 		return NeedsTransaction, "the binary log refuses READ COMMITTED: set binlog_format to MIXED or ROW"
 	case 1062: // ER_DUP_ENTRY
-		if key := lastQuoted(text); key == "PRIMARY" || strings.HasSuffix(key, ".PRIMARY") {
+		switch key := lastQuoted(text); {
+		case key == "PRIMARY", strings.HasSuffix(key, ".PRIMARY"):
 			return DuplicateKey, ""
+		case nonceKey.MatchString(key):
+			return DuplicateNonce, ""
 		}
-		return DuplicateNonce, ""
 	case 1176: // ER_KEY_DOES_NOT_EXITS
 		return NoUniqueIndex, ""
 	case 1461, 1243, 1615: // ER_MAX_PREPARED_STMT_COUNT_REACHED, ER_UNKNOWN_STMT_HANDLER, ER_NEED_REPREPARE
@@ -171,6 +173,12 @@ func (mysql) Fault(err error) (Fault, string) {
 	return Other, ""
 }
 
+// nonceKey matches the name of a unique index on nonce: {nonce_index}, which FORCE
+// INDEX requires, and what other tools call one, or MariaDB itself. A duplicate in
+// any other index says nothing of the nonce, and is no replay. The table's own
+// name, dpop_nonces, begins the names of its other indexes as well.
+var nonceKey = regexp.MustCompile(`(?i)nonce(_index|_key|_unique)?$`)
+
 // lastQuoted returns what text has between its last two quotation marks: the
 // key, in every language of the server's messages.
 func lastQuoted(text string) string {
@@ -181,17 +189,25 @@ func lastQuoted(text string) string {
 	return text[strings.LastIndexByte(text[:end], '\'')+1 : end]
 }
 
-// mysqlError returns the number and text of the first *mysql.MySQLError in
-// err's chain. Its type has no method for the number.
-func mysqlError(err error) (number uint64, text string) {
-	for ; err != nil; err = errors.Unwrap(err) {
+// mysqlError returns the number and message of the first *mysql.MySQLError in
+// err's tree. Its type has no method for the number, but both fields.
+func mysqlError(err error) (number uint64, message string) {
+	for _, err := range chain(err) {
 		v := reflect.Indirect(reflect.ValueOf(err))
-		if v.Kind() != reflect.Struct {
-			continue
-		}
-		if field := v.FieldByName("Number"); field.IsValid() && field.CanUint() {
-			return field.Uint(), err.Error()
+		if number, message := field(v, "Number"), field(v, "Message"); number.CanUint() && message.Kind() == reflect.String {
+			return number.Uint(), message.String()
 		}
 	}
 	return 0, ""
+}
+
+// field returns a field of a struct, or the zero Value: also where it is that of
+// an embedded pointer that is nil, on which FieldByName panics.
+func field(v reflect.Value, name string) (f reflect.Value) {
+	if v.Kind() == reflect.Struct {
+		if field, ok := v.Type().FieldByName(name); ok {
+			f, _ = v.FieldByIndexErr(field.Index)
+		}
+	}
+	return f
 }

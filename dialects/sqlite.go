@@ -2,7 +2,6 @@ package dialects
 
 import (
 	"encoding/json"
-	"errors"
 	"strings"
 	"time"
 )
@@ -161,7 +160,7 @@ func read(column string) string {
 // Fault reads messages: they are SQLite's own, and the drivers share no type. In
 // the text of what wraps them, a word may be hidden that is a nonce.
 func (sqlite) Fault(err error) (Fault, string) {
-	for ; err != nil; err = errors.Unwrap(err) {
+	for _, err := range chain(err) {
 		text := err.Error()
 		has := func(part string) bool { return strings.Contains(text, part) }
 		switch {

@@ -4,55 +4,64 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // fresh is the rule of time, as SQL documents it.
 const fresh = `expires_at >= @next_second AND issued_at >= @oldest AND issued_at < @too_new`
 
-// What the statements may name.
+// What several statements name.
 const (
 	rule = "now next_second oldest too_new"
-	row  = " id issued_at expires_at "
+	row  = " id issued_at expires_at"
 )
 
-// each calls do for every statement, with its name and the values that it may
-// name.
-func (s *SQL) each(do func(name string, text *string, values string, required bool)) {
+// each calls do for every statement, with its name, the values that it must name,
+// and the others that it may name.
+func (s *SQL) each(do func(name string, text *string, needs, may string, required bool)) {
 	for i := range s.Schema {
-		do("Schema", &s.Schema[i], "", true)
+		do("Schema", &s.Schema[i], "", "", true)
 	}
-	do("Insert", &s.Insert, "nonce used_at"+row, true)
-	do("Consume", &s.Consume, "nonce "+rule, true)
-	do("Verdict", &s.Verdict, "nonce "+rule, true)
-	do("Sweep", &s.Sweep, "now limit", true)
-	do("SweepLag", &s.SweepLag, "now", true)
-	do("SweepView", &s.SweepView, "now limit", false)
-	do("InsertAsync", &s.InsertAsync, "nonce"+row, false)
-	do("Rotate", &s.Rotate, "nonce next"+row+rule, false)
+	do("Insert", &s.Insert, "nonce used_at"+row, "", true)
+	do("Consume", &s.Consume, "nonce now {fresh}", rule, true)
+	do("Verdict", &s.Verdict, "nonce {fresh}", rule, true)
+	do("Sweep", &s.Sweep, "now limit", "", true)
+	do("SweepLag", &s.SweepLag, "now", "", true)
+	do("SweepView", &s.SweepView, "now limit", "", false)
+	do("InsertAsync", &s.InsertAsync, "nonce"+row, "", false)
+	do("Rotate", &s.Rotate, "nonce now next"+row, rule, false)
 	if s.Foreign != nil {
-		do("Foreign.Consume", &s.Foreign.Consume, "nonce "+rule, true)
-		do("Foreign.Verdict", &s.Foreign.Verdict, "nonce "+rule, true)
+		do("Foreign.Consume", &s.Foreign.Consume, "nonce now", rule, true)
+		do("Foreign.Verdict", &s.Foreign.Verdict, "nonce", rule, true)
 	}
 	if s.Shared == nil {
 		return
 	}
-	do("Shared.Issue", &s.Shared.Issue, "rows ids nexts"+row, true)
-	do("Shared.Accept", &s.Shared.Accept, "rows ids nexts issued expires now", true)
-	do("Shared.Verdicts", &s.Shared.Verdicts, "nonces "+rule, true)
+	issue, accept, others := "rows", "rows", "nexts"
+	if s.Shared.Single != nil {
+		issue, accept, others = "ids nexts issued_at expires_at", "ids nexts issued expires now", ""
+	}
+	do("Shared.Issue", &s.Shared.Issue, issue, others, true)
+	do("Shared.Accept", &s.Shared.Accept, accept, others, true)
+	do("Shared.Verdicts", &s.Shared.Verdicts, "nonces", rule, true)
 	if single := s.Shared.Single; single != nil {
-		do("Shared.Single.Consume", &single.Consume, "nonces "+rule, true)
-		do("Shared.Single.Rotate", &single.Rotate, "nonces ids nexts"+row+rule, true)
+		do("Shared.Single.Consume", &single.Consume, "nonces now", rule, true)
+		do("Shared.Single.Rotate", &single.Rotate, "nonces now "+issue, rule, true)
 	}
 	if steps := s.Shared.Steps; steps != nil {
-		do("Shared.Steps.Lock", &steps.Lock, "nonces "+rule, true)
-		do("Shared.Steps.Consume", &steps.Consume, "locked "+rule, false)
+		lock := "nonces"
+		if steps.Consume == "" {
+			lock += " now"
+		}
+		do("Shared.Steps.Lock", &steps.Lock, lock, rule, true)
+		do("Shared.Steps.Consume", &steps.Consume, "locked now", rule, false)
 	}
 }
 
 // Texts returns all statements but those of the schema.
 func (s SQL) Texts() (texts []string) {
-	s.each(func(name string, text *string, _ string, _ bool) {
+	s.each(func(name string, text *string, _, _ string, _ bool) {
 		if name != "Schema" && *text != "" {
 			texts = append(texts, *text)
 		}
@@ -67,24 +76,37 @@ var (
 )
 
 // Statements returns the SQL of d on table t, each statement on one line. A
-// statement that is missing or names something unknown is an error.
+// statement that is missing, leaves out what it must name, names something
+// unknown, or has what would be read as something else, is an error.
 func Statements(d Dialect, t Table) (SQL, error) {
 	s := d.SQL().clone()
-	names := t.names(s.Quote)
-	if s.Fresh != "" {
-		names["{fresh}"] = blank.ReplaceAllString(s.Fresh, " ")
-	}
 	var fault error
-	s.each(func(name string, text *string, values string, required bool) {
-		if err := fill(text, names, values, required); err != nil && fault == nil {
+	check := func(name string, err error) {
+		if err != nil && fault == nil {
 			fault = fmt.Errorf("dialect %s: SQL.%s: %w", d.Name(), name, err)
 		}
-	})
-	if fault == nil && s.Shared != nil && (s.Shared.Single == nil) == (s.Shared.Steps == nil) {
-		fault = fmt.Errorf("dialect %s: SQL.Shared: want one of Single and Steps", d.Name())
 	}
+	if len(s.Schema) == 0 {
+		check("Schema", errMissing)
+	}
+	if s.Shared != nil && (s.Shared.Single == nil) == (s.Shared.Steps == nil) {
+		check("Shared", errors.New("want one of Single and Steps"))
+	}
+	names := t.names(s.Quote)
+	check("Fresh", fill(&s.Fresh, names))
+	if s.Fresh != "" {
+		names["{fresh}"] = s.Fresh
+	}
+	s.each(func(name string, text *string, needs, may string, required bool) {
+		check(name, fill(text, names))
+		if required || *text != "" {
+			check(name, named(*text, names["{fresh}"], needs, may))
+		}
+	})
 	return s, fault
 }
+
+var errMissing = errors.New("no statement")
 
 // clone returns a copy that shares nothing with s, which may be every caller's.
 func (s SQL) clone() SQL {
@@ -104,26 +126,47 @@ func copied[T any](p *T) *T {
 	return &clone
 }
 
-// fill writes names into the gaps of text and checks what it names.
-func fill(text *string, names map[string]string, values string, required bool) (err error) {
-	filled := strings.TrimSpace(blank.ReplaceAllString(*text, " "))
-	if filled == "" && required {
-		return fmt.Errorf("no statement")
+// fill puts text on one line and writes names into its gaps. It refuses what
+// begins a comment, which would not end, and other signs with a meaning.
+func fill(text *string, names map[string]string) (err error) {
+	line := strings.TrimSpace(blank.ReplaceAllString(*text, " "))
+	for _, sign := range []string{"--", "#", "?"} {
+		if strings.Contains(line, sign) && (sign != "#" || names["{name}"][0] == '`') {
+			return fmt.Errorf("a %s in the statement", sign)
+		}
 	}
-	*text = gap.ReplaceAllStringFunc(filled, func(g string) string {
+	*text = gap.ReplaceAllStringFunc(line, func(g string) string {
 		name, ok := names[g]
 		if !ok && err == nil {
 			err = fmt.Errorf("unknown name %s", g)
 		}
 		return name
 	})
-	if strings.Contains(*text, "?") && err == nil {
-		err = errors.New("a ? in the statement")
-	}
-	for _, v := range value.FindAllString(*text, -1) {
-		if !strings.HasPrefix(v, "@@") && !strings.Contains(" inside "+values+" ", " "+v[1:]+" ") && err == nil {
-			err = fmt.Errorf("unknown value %s", v)
-		}
+	if strings.ContainsAny(*text, "{}") && err == nil {
+		err = errors.New("a brace that is no gap")
 	}
 	return err
+}
+
+// named checks that a statement names all that it needs, and nothing that it may
+// not.
+func named(text, fresh, needs, may string) error {
+	if text == "" {
+		return errMissing
+	}
+	values := value.FindAllString(text, -1)
+	for _, need := range strings.Fields(needs) {
+		if need == "{fresh}" && !strings.Contains(text, fresh) {
+			return errors.New("no {fresh} in the statement")
+		}
+		if need != "{fresh}" && !slices.Contains(values, "@"+need) {
+			return fmt.Errorf("no @%s in the statement", need)
+		}
+	}
+	for _, v := range values {
+		if !strings.HasPrefix(v, "@@") && !strings.Contains(" inside "+needs+" "+may+" ", " "+v[1:]+" ") {
+			return fmt.Errorf("unknown value %s", v)
+		}
+	}
+	return nil
 }

@@ -23,18 +23,15 @@ func errorType(err error) string {
 }
 
 // mysqlNumber returns the number of a *mysql.MySQLError, which has no method for
-// it, or 0.
+// it, but fields for a number and a message; or 0.
 func mysqlNumber(err error) uint64 {
-	if v := reflect.Indirect(reflect.ValueOf(err)); v.Kind() == reflect.Struct {
-		if number := v.FieldByName("Number"); number.IsValid() && number.CanUint() {
-			return number.Uint()
-		}
+	v := reflect.Indirect(reflect.ValueOf(err))
+	if number := field(v, "Number"); number.CanUint() && field(v, "Message").Kind() == reflect.String {
+		return number.Uint()
 	}
 	switch err := err.(type) {
 	case interface{ Unwrap() error }:
-		if inner := err.Unwrap(); inner != nil {
-			return mysqlNumber(inner)
-		}
+		return mysqlNumber(err.Unwrap())
 	case interface{ Unwrap() []error }:
 		for _, inner := range err.Unwrap() {
 			if number := mysqlNumber(inner); number != 0 {
@@ -43,4 +40,15 @@ func mysqlNumber(err error) uint64 {
 		}
 	}
 	return 0
+}
+
+// field returns a field of a struct, or the zero Value: also where it is that of
+// an embedded pointer that is nil, on which FieldByName panics.
+func field(v reflect.Value, name string) (f reflect.Value) {
+	if v.Kind() == reflect.Struct {
+		if field, ok := v.Type().FieldByName(name); ok {
+			f, _ = v.FieldByIndexErr(field.Index)
+		}
+	}
+	return f
 }
