@@ -126,6 +126,9 @@ func (r *Repository) insertOthers(conn session.Conn, rows []DPoPNonce, inserted 
 		return err
 	})
 	if err != nil {
+		if fault, _ := r.dialect.Fault(err); fault == dialects.NoUniqueIndex { // of the name in the hint
+			return batch.ErrAlone
+		}
 		return err
 	}
 	others := slices.DeleteFunc(slices.Clone(rows), func(row DPoPNonce) bool { return there[row.Nonce] })

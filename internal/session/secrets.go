@@ -59,14 +59,14 @@ func (b *bound) secrets() (all []string) {
 // part is how many characters of a secret, from anywhere in it, are too many.
 const part = 6
 
-// without returns text without secrets and parts of them. One that is shorter
-// than a part is hidden where it stands by itself.
+// without returns text without secrets and parts of them, in any case of letters.
+// One that is shorter than a part is hidden where it stands by itself.
 func without(text string, secrets []string) string {
-	isSecret := make([]bool, len(text))
+	isSecret, lower := make([]bool, len(text)), lowerCase(text)
 	for _, secret := range secrets {
-		n := min(part, len(secret))
+		n, secret := min(part, len(secret)), lowerCase(secret)
 		for i := 0; n > 0 && i+n <= len(text); i++ {
-			if !strings.Contains(secret, text[i:i+n]) || n < part && (isWord(text, i-1) || isWord(text, i+n)) {
+			if !strings.Contains(secret, lower[i:i+n]) || n < part && (isWord(text, i-1) || isWord(text, i+n)) {
 				continue
 			}
 			for j := i; j < i+n; j++ {
@@ -83,6 +83,17 @@ func without(text string, secrets []string) string {
 		}
 	}
 	return safe.String()
+}
+
+// lowerCase changes ASCII letters only, so that all bytes stay where they are.
+func lowerCase(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
 }
 
 // isWord reports whether text has a letter or a digit at i.

@@ -20,6 +20,7 @@ func TestTextIsWithoutSecrets(t *testing.T) {
 		{"a list", `{"first-nonce","second-nonce"}`, `{"[hidden]","[hidden]"}`, []string{"second-nonce", "first-nonce"}},
 		{"short, by itself", `"abc" is no number`, `"[hidden]" is no number`, []string{"abc"}},
 		{"short, in words", "an abcess in ab", "an abcess in ab", []string{"abc", "n"}},
+		{"in capitals", "NO SECRET-NONCE, Ü", "NO [hidden], Ü", []string{"Secret-nonce"}},
 		{"empty", "text", "text", []string{""}},
 		{"no text", "", "", []string{"secret-nonce"}},
 	} {
