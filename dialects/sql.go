@@ -21,8 +21,8 @@ import "database/sql"
 // Repository or its caller commits. @@name is a variable of the database. A nonce
 // must be matched byte for byte, whatever the column's collation.
 //
-// A statement must name the values that its comment names, and {fresh} where the
-// comment does. White space counts as one blank, and a comment from -- on would
+// A statement must name the values that its comment names, and {fresh}, or its
+// three values, where the comment does. White space counts as one blank, and a comment from -- on would
 // not end: neither -- nor a `?` may appear, nor a brace that is no gap, nor a #
 // where Quote is a backtick. NewRepository refuses what breaks these rules.
 type SQL struct {

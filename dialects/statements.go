@@ -155,12 +155,14 @@ func named(text, fresh, needs, may string) error {
 		return errMissing
 	}
 	values := value.FindAllString(text, -1)
+	has := func(name string) bool { return slices.Contains(values, "@"+name) }
 	for _, need := range strings.Fields(needs) {
-		if need == "{fresh}" && !strings.Contains(text, fresh) {
-			return errors.New("no {fresh} in the statement")
-		}
-		if need != "{fresh}" && !slices.Contains(values, "@"+need) {
+		switch {
+		case need != "{fresh}" && !has(need):
 			return fmt.Errorf("no @%s in the statement", need)
+		case need != "{fresh}", strings.Contains(text, fresh):
+		case !has("next_second") || !has("oldest") || !has("too_new"): // nor in words of its own
+			return errors.New("no {fresh} in the statement")
 		}
 	}
 	for _, v := range values {
