@@ -34,8 +34,7 @@ func NewKey() Key {
 // ParseKey returns the key of a text: 32 bytes of base64, standard or URL-safe,
 // padded or not. Anything else is an error, which does not print the text: more
 // or fewer bytes, both alphabets in one text, white space, a line end (trim it
-// from what a file holds), and spare bits in the last character that are not 0. So
-// are 32 zero bytes, which are a placeholder.
+// from what a file holds), and spare bits in the last character that are not 0.
 func ParseKey(text string) (Key, error) {
 	for _, encoding := range []*base64.Encoding{
 		base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding,
@@ -43,9 +42,6 @@ func ParseKey(text string) (Key, error) {
 		secret, err := encoding.DecodeString(text)
 		// A decoder skips line ends and spare bits, so compare.
 		if err == nil && len(secret) == seal.SecretSize && encoding.EncodeToString(secret) == text {
-			if [seal.SecretSize]byte(secret) == ([seal.SecretSize]byte{}) {
-				return Key{}, errors.New("dpopnonce: parse key: 32 zero bytes")
-			}
 			return Key{seal.NewKey([seal.SecretSize]byte(secret))}, nil
 		}
 	}
