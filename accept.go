@@ -3,7 +3,6 @@ package dpopnonce
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"time"
 
 	"github.com/attesto/dpopnonce/internal/session"
@@ -28,7 +27,7 @@ func (r *Repository) accept(c *call) error {
 	}
 	err := queue.Do(c, func(c *call) error {
 		err := r.oneByOne(c, r.session.Do, r.acceptAlone)
-		if err == nil && !r.proven.Load() {
+		if err == nil && !r.isProven() {
 			err = c.run(r.session.Do, r.prove)
 		}
 		return err
@@ -56,10 +55,13 @@ func (r *Repository) acceptAlone(conn session.Conn, c *call) (outcome, err error
 	return outcome, err
 }
 
-// prove shows, before the first acceptance counts, that the table accepts nothing
-// twice: it refuses the row with other instants. One without a unique index on
-// nonce alone does not, as MariaDB has it where a table is partitioned by an
-// instant, and neither does a trigger that changes nonces.
+// isProven reports whether the table accepts nothing twice. ON CONFLICT fails
+// without a unique index on nonce alone; other databases have to show it.
+func (r *Repository) isProven() bool { return !r.sql.NonceIDs || r.proven.Load() }
+
+// prove sends the row of an acceptance once more, with other instants, before the
+// first acceptance counts: the table has to refuse it. One that is partitioned by
+// an instant does not, since each of its unique keys has that instant in it.
 func (r *Repository) prove(conn session.Conn, c *call) (outcome, err error) {
 	earlier := r.now().Add(-time.Second)
 	row, err := r.used(c, &earlier)
@@ -67,9 +69,9 @@ func (r *Repository) prove(conn session.Conn, c *call) (outcome, err error) {
 		return nil, err
 	}
 	row.IssuedAt, row.ExpiresAt = row.IssuedAt.Add(-time.Second), row.ExpiresAt.Add(-time.Second)
-	inserted, err := r.insert(conn, r.sql.Insert, &row, !r.sql.NonceIDs)
+	inserted, err := r.insert(conn, r.sql.Insert, &row, false)
 	if err == nil && inserted {
-		err = fmt.Errorf("table %s accepts a nonce twice: it has no unique index on nonce alone, or a trigger changes nonces", r.table)
+		err = r.noUniqueIndex()
 	}
 	if err == nil {
 		r.proven.Store(true)

@@ -14,7 +14,7 @@ import (
 
 // acceptAll accepts entries by one INSERT.
 func (r *Repository) acceptAll(ctx context.Context, calls []*call) error {
-	if !r.proven.Load() {
+	if !r.counted.Load() || !r.isProven() { // a trigger may count none of the rows that it stores
 		return batch.ErrAlone
 	}
 	return r.share(ctx, calls, r.session.Do, func(conn session.Conn) error {

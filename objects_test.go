@@ -229,14 +229,6 @@ func TestTriggerThatChangesNoncesAcceptsNothingTwice(t *testing.T) {
 	}
 }
 
-func TestTriggerThatMakesNoncesRandomIsAnError(t *testing.T) {
-	db, r := withTriggers(t, "BEFORE INSERT", "NEW.nonce := NEW.nonce || floor(1e6 * random())::text; RETURN NEW;")
-	for i := 0; i < 3; i++ {
-		wantTrigger(t, r.Spend(context.Background(), "proof", time.Now().Add(time.Minute)))
-		wantTrigger(t, withOptions(t, db, dpopnonce.WithGroupCommit()).Spend(context.Background(), "proof", time.Now().Add(time.Minute)))
-	}
-}
-
 // The proof was never seen: its INSERT fails for another reason.
 func TestDuplicateInAnotherTableIsNoReplay(t *testing.T) {
 	db, r := withTriggers(t, "AFTER INSERT", "INSERT INTO audit VALUES (1); RETURN NULL;")
