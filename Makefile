@@ -36,7 +36,7 @@ test-modules: ## The same on the servers of POSTGRES_DSN and MYSQL_DSN, as far a
 		(cd $$module && $(GO_TEST) $$race -shuffle=on ./...); \
 	done
 	@echo "== . with the newest releases of what it requires, which integration/go.mod has"
-	@cd integration && $(GO_TEST) -race -shuffle=on github.com/attesto/dpopnonce github.com/attesto/dpopnonce/internal/... github.com/attesto/dpopnonce/dialects github.com/attesto/dpopnonce/dpophttp
+	@cd integration && $(GO_TEST) -shuffle=on github.com/attesto/dpopnonce github.com/attesto/dpopnonce/internal/... github.com/attesto/dpopnonce/dialects github.com/attesto/dpopnonce/dpophttp
 	@echo "== ./integration/sqlite/glebarez without cgo"
 	@cd integration && CGO_ENABLED=0 $(GO_TEST) -shuffle=on ./sqlite/glebarez
 
