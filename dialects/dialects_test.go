@@ -131,7 +131,7 @@ func TestFaults(t *testing.T) {
 		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 'dpop_nonces.tenant_key'"}, dialects.Other},
 		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'x' for key 'dpop_nonces_issued_at_index'"}, dialects.Other},
 		{dialects.MySQL(), &MySQLError{Number: 1062, Message: "Duplicate entry 'nonce' for key 'audit'"}, dialects.Other},
-		{dialects.MySQL(), &MySQLError{Number: 1062}, dialects.Other},
+		{dialects.MySQL(), &MySQLError{Number: 1062}, dialects.DuplicateNonce},
 		{dialects.MySQL(), &MySQLError{Number: 1176}, dialects.NoUniqueIndex},
 		{dialects.MySQL(), &MySQLError{Number: 2013}, dialects.Other},
 	} {

@@ -156,6 +156,8 @@ func (mysql) Fault(err error) (Fault, string) {
 		return NeedsTransaction, "the binary log refuses READ COMMITTED: set binlog_format to MIXED or ROW"
 	case 1062: // ER_DUP_ENTRY
 		switch key := lastQuoted(text); {
+		case text == "": // as under character_set_results = ucs2
+			return DuplicateNonce, ""
 		case key == "PRIMARY", strings.HasSuffix(key, ".PRIMARY"):
 			return DuplicateKey, ""
 		case nonceKey.MatchString(key):

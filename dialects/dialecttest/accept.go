@@ -49,14 +49,11 @@ func acceptOnce(t *testing.T, e *env, w way) {
 
 func acceptRace(t *testing.T, e *env, w way) {
 	connect(t, e.db)
-	other := w.otherNode(t, e)
+	nodes := w.nodes(t, e)
 	for n := 0; n < 10; n++ {
 		what := w.new(t)
 		wantOneWinner(t, race(callers, func(i int) error {
-			if i%2 == 0 {
-				return w.present(ctx, other, what)
-			}
-			return w.present(ctx, w.Repository, what)
+			return w.present(ctx, nodes[i%len(nodes)], what)
 		}), w.again)
 	}
 }

@@ -189,16 +189,12 @@ func withoutIndex(opts ...dpopnonce.Option) func(*testing.T, *env) {
 		e.dropNonceIndex(t)
 		connect(t, e.db)
 		eachWay(func(t *testing.T, e *env, w way) {
-			other := w.otherNode(t, e)
+			nodes := w.nodes(t, e)
 			for round := 0; round < 3; round++ {
 				what := w.new(t)
 				accepted := 0
 				for _, err := range race(callers, func(i int) error {
-					r := w.Repository
-					if i%2 == 0 {
-						r = other
-					}
-					return w.present(ctx, r, what)
+					return w.present(ctx, nodes[i%len(nodes)], what)
 				}) {
 					switch {
 					case err == nil:

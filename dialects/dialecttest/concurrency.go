@@ -22,9 +22,12 @@ var concurrencyCases = []testCase{
 
 func oneOfManyCallers(t *testing.T, e *env) {
 	connect(t, e.db)
+	nodes := e.nodes(t)
 	for n := 0; n < 50; n++ {
 		nonce := e.issue(t, time.Minute)
-		wantOneWinner(t, race(callers, func(int) error { return e.consume(nonce) }), dpopnonce.ErrUsed)
+		wantOneWinner(t, race(callers, func(i int) error {
+			return nodes[i%len(nodes)].Consume(ctx, nonce, longTTL)
+		}), dpopnonce.ErrUsed)
 	}
 }
 

@@ -92,7 +92,8 @@ func consumeWithoutIndex(t *testing.T, e *env) {
 	table := clause.Table{Name: e.table}
 	wantIs(t, e.exec(`INSERT INTO ? (id, nonce, issued_at, expires_at)
 		SELECT '018f0000-0000-7000-8000-000000000001', nonce, issued_at, expires_at FROM ?`, table, table), nil)
-	for _, err := range race(4, func(int) error { return e.consume("twice") }) {
+	nodes := e.nodes(t)
+	for _, err := range race(4, func(i int) error { return nodes[i].Consume(ctx, "twice", longTTL) }) {
 		if err == nil {
 			t.Fatal("accepted")
 		}

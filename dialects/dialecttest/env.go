@@ -62,6 +62,17 @@ func (e *env) repository(t testing.TB, db *gorm.DB, opts ...dpopnonce.Option) *d
 	return r
 }
 
+// nodes are repositories of other processes, as it were: in one, those that
+// present a nonce go to the database one after the other.
+func (e *env) nodes(t testing.TB, opts ...dpopnonce.Option) []*dpopnonce.Repository {
+	t.Helper()
+	all := make([]*dpopnonce.Repository, 8)
+	for i := range all {
+		all[i] = e.repository(t, e.db, opts...)
+	}
+	return all
+}
+
 func migrate(t testing.TB, r *dpopnonce.Repository) {
 	t.Helper()
 	if err := r.Migrate(ctx); err != nil {

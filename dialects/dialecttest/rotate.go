@@ -115,12 +115,13 @@ func rotateWithoutSuccessor(t *testing.T, e *env) {
 
 func rotateRace(t *testing.T, e *env) {
 	connect(t, e.db)
+	nodes := e.nodes(t)
 	for round := 0; round < 10; round++ {
 		nonce := e.issue(t, time.Minute)
 		var mu sync.Mutex
 		successors := map[string]bool{}
-		wantOneWinner(t, race(callers, func(int) error {
-			next, err := e.Rotate(ctx, nonce, time.Minute)
+		wantOneWinner(t, race(callers, func(i int) error {
+			next, err := nodes[i%len(nodes)].Rotate(ctx, nonce, time.Minute)
 			mu.Lock()
 			defer mu.Unlock()
 			successors[next] = true

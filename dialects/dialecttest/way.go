@@ -69,6 +69,14 @@ func (w way) otherNode(t testing.TB, e *env) *dpopnonce.Repository {
 	return e.sealed(t)
 }
 
+// nodes are w's repository and those of other processes, some with w's options.
+func (w way) nodes(t testing.TB, e *env) []*dpopnonce.Repository {
+	t.Helper()
+	sealer := dpopnonce.WithSealer(newSealer(t, purpose, suiteKey))
+	all := append(e.nodes(t, append([]dpopnonce.Option{sealer}, w.opts...)...)[:4], e.nodes(t, sealer)[:3]...)
+	return append(all, w.Repository)
+}
+
 // onDB returns w's repository on another handle of the database.
 func (w way) onDB(t testing.TB, e *env, db *gorm.DB) *dpopnonce.Repository {
 	t.Helper()

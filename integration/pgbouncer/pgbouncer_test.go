@@ -90,9 +90,13 @@ func race(t *testing.T, dsn string, config *gorm.Config) (accepted, used int, fa
 	table := dbtest.Name(t)
 	t.Cleanup(func() { direct.Exec("DROP TABLE " + table) })
 	issuer := dbtest.Repository(t, direct, dpopnonce.WithTable(table))
-	r, err := dpopnonce.NewRepository(dbtest.Open(t, postgres.Open(dsn), config), dpopnonce.WithTable(table))
-	if err != nil {
-		t.Fatal(err)
+	db := dbtest.Open(t, postgres.Open(dsn), config)
+	var nodes [callers]*dpopnonce.Repository // in one, those that present a nonce go one after the other
+	for i := range nodes {
+		var err error
+		if nodes[i], err = dpopnonce.NewRepository(db, dpopnonce.WithTable(table)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var mu sync.Mutex
 	for range rounds {
@@ -101,9 +105,9 @@ func race(t *testing.T, dsn string, config *gorm.Config) (accepted, used int, fa
 			t.Fatal(err)
 		}
 		var done sync.WaitGroup
-		for range callers {
+		for _, node := range nodes {
 			done.Go(func() {
-				err := r.Consume(t.Context(), nonce, time.Minute)
+				err := node.Consume(t.Context(), nonce, time.Minute)
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
