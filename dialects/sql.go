@@ -23,7 +23,7 @@ import "database/sql"
 //
 // A statement must name the values that its comment names, and {fresh}, or its
 // three values, where the comment does. White space counts as one blank, and a comment from -- on would
-// not end: neither -- nor a `?` may appear, nor a brace that is no gap, nor a #
+// not end: neither -- nor a `?` may appear, nor a brace outside of a gap, nor a #
 // where Quote is a backtick. NewRepository refuses what breaks these rules.
 type SQL struct {
 	// Quote encloses a name; "\"" if it is empty.

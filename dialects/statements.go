@@ -143,7 +143,7 @@ func fill(text *string, names map[string]string) (err error) {
 		return name
 	})
 	if strings.ContainsAny(*text, "{}") && err == nil {
-		err = errors.New("a brace that is no gap")
+		err = errors.New("a brace outside of a gap")
 	}
 	return err
 }

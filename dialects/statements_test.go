@@ -66,9 +66,9 @@ func TestStatementsRefuseCommentsAndStrayBraces(t *testing.T) {
 		{dialects.SQLite(), func(s *dialects.SQL) { s.Schema[0] = "-- a table\n" + s.Schema[0] }, "SQL.Schema: a -- in the statement"},
 		{dialects.MySQL(), consume("# the rule of time\n AND true"), "SQL.Consume: a # in the statement"},
 		{dialects.SQLite(), consume(" AND a = ?"), "SQL.Consume: a ? in the statement"},
-		{dialects.SQLite(), consume(" AND { table } IS NULL"), "SQL.Consume: a brace that is no gap"},
-		{dialects.SQLite(), consume(" AND {table"), "SQL.Consume: a brace that is no gap"},
-		{dialects.SQLite(), consume(" AND table}"), "SQL.Consume: a brace that is no gap"},
+		{dialects.SQLite(), consume(" AND { table } IS NULL"), "SQL.Consume: a brace outside of a gap"},
+		{dialects.SQLite(), consume(" AND {table"), "SQL.Consume: a brace outside of a gap"},
+		{dialects.SQLite(), consume(" AND table}"), "SQL.Consume: a brace outside of a gap"},
 		{dialects.SQLite(), consume(" AND {tabel}"), "SQL.Consume: unknown name {tabel}"},
 	} {
 		if err := statements(c.dialect, "t", c.change); err == nil || !strings.Contains(err.Error(), c.want) {

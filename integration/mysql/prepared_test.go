@@ -248,7 +248,7 @@ func TestPreparedStatementsAreGivenBack(t *testing.T) {
 		t.Errorf("%d statements are prepared, want 3", n)
 	}
 
-	// Of a repository that is no longer used.
+	// Of a repository that was collected.
 	must(use(dbtest.Repository(t, db)))
 	wants(3)
 
