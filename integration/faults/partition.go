@@ -174,7 +174,7 @@ func (e *env) promoteApart(ctx context.Context, s *split, times int) (accepted, 
 				return err
 			}
 		}
-		return l.Accept(ctx, e.scaled(8000, 2000)) // of callers that contend again
+		return l.Accept(ctx, e.scaled(5000, 2000)) // of callers that contend again
 	})
 	if err != nil {
 		return 0, 0, err
