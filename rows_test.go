@@ -78,3 +78,19 @@ func wantNoConnection(t *testing.T, db *gorm.DB, call func() error) {
 		t.Errorf("%d connections in use", n)
 	}
 }
+
+// A statement that is not sent changes no row, as a replay does.
+func TestDryRunOfCallbackIsNoReplay(t *testing.T) {
+	ctx, until := context.Background(), time.Now().Add(time.Minute)
+	db := openSQLite(t)
+	r := migrate(t, db)
+	if err := r.Spend(ctx, "first", until); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Callback().Raw().Before("gorm:raw").Register("test:dry", func(db *gorm.DB) { db.DryRun = true }); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Spend(ctx, "second", until); !errors.Is(err, gorm.ErrDryRunModeUnsupported) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -26,10 +26,7 @@ func TestUnchangedRowNamesCausesOfDialect(t *testing.T) {
 		dialects.SQLite():                "in dpop_nonces: look for triggers",
 		withoutAdvice{dialects.SQLite()}: "in dpop_nonces",
 	} {
-		r, err := dpopnonce.NewRepository(db, dpopnonce.WithDialect(dialect))
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := withOptions(t, db, dpopnonce.WithDialect(dialect))
 		if err := r.Migrate(ctx); err != nil {
 			t.Fatal(err)
 		}
